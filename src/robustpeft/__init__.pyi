@@ -1,0 +1,43 @@
+from .attacks import ATTACKS as ATTACKS, FGSM as FGSM, PGD as PGD
+from .auditing import AuditPlan as AuditPlan
+from .backbones import (
+    BACKBONES as BACKBONES,
+    Backbone as Backbone,
+    load_backbone as load_backbone,
+    wrap as wrap,
+)
+from .data import DATASETS as DATASETS, load_data as load_data
+from .errors import UserError as UserError
+from .objectives import OBJECTIVES as OBJECTIVES, Natural as Natural, PgdAt as PgdAt
+from .perturbations import (
+    PERTURBATIONS as PERTURBATIONS,
+    GaussianNoise as GaussianNoise,
+    PatchDrop as PatchDrop,
+    PatchShuffle as PatchShuffle,
+    PixelDrop as PixelDrop,
+)
+from .pet import (
+    METHODS as METHODS,
+    Combined as Combined,
+    Full as Full,
+    FullLoRA as FullLoRA,
+    LinearProbe as LinearProbe,
+    LNLoRA as LNLoRA,
+    LoRA as LoRA,
+    NormsAndBiases as NormsAndBiases,
+)
+from .records import AuditRecord as AuditRecord, read_record as read_record
+from .report import write_report as write_report
+from .study import (
+    Recipe as Recipe,
+    Run as Run,
+    audit as audit,
+    load as load,
+    predict as predict,
+    read_recipe as read_recipe,
+    tune as tune,
+)
+from .training import EpsilonRamp as EpsilonRamp, TrainingPlan as TrainingPlan
+from .types import L2 as L2, THREATS as THREATS, Linf as Linf
+
+__version__: str

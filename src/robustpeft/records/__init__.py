@@ -1,0 +1,28 @@
+"""What is a result? Versioned, torch-free, counts and units."""
+
+from robustpeft.records.audit_record import (
+    SCHEMA_VERSION,
+    AuditRecord,
+    DataInfo,
+    GalleryItem,
+    ImageRow,
+    Measurement,
+    Subject,
+)
+from robustpeft.records.rate import Rate
+from robustpeft.records.store import read_record, write_json, write_record, write_text
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditRecord",
+    "DataInfo",
+    "GalleryItem",
+    "ImageRow",
+    "Measurement",
+    "Rate",
+    "Subject",
+    "read_record",
+    "write_json",
+    "write_record",
+    "write_text",
+]

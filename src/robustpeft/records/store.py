@@ -1,0 +1,122 @@
+"""How does a record lie on disk? As ``audit.json`` with one line per image in ``audit_images.jsonl`` beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from robustpeft.errors import UserError
+from robustpeft.records.audit_record import (
+    SCHEMA_VERSION,
+    AuditRecord,
+    DataInfo,
+    GalleryItem,
+    ImageRow,
+    Measurement,
+    Subject,
+)
+from robustpeft.records.rate import Rate
+
+__all__ = ["read_record", "write_json", "write_record", "write_text"]
+
+RECORD_FILE = "audit.json"
+ROWS_FILE = "audit_images.jsonl"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves either the old or the new content, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # only there if one of the two failed
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinity are refused."""
+    write_text(path, _json(value))
+
+
+def write_record(record: AuditRecord, directory: Path) -> Path:
+    """Write a record into `directory` and return the path of its JSON file."""
+    plain = record.as_dict()
+    rows = plain.pop("rows")
+    text = _json(plain)  # refuses NaN before anything is replaced
+    write_text(directory / ROWS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(directory / RECORD_FILE, text)
+    return directory / RECORD_FILE
+
+
+def read_record(path: Path) -> AuditRecord:
+    """Return the record in a directory or ``audit.json`` file.
+
+    Raises:
+        UserError: If there is none, it is of another version or damaged, or its counts contradict its rows.
+    """
+    file = path / RECORD_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"no audit record at {path}: expected a directory with {RECORD_FILE}, or that file")
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        version = plain["schema_version"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is not an audit record ({type(error).__name__}: {error})") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(f"{file} has record version {version}; this version of robustpeft reads {SCHEMA_VERSION}")
+    rows_file = file.with_name(ROWS_FILE)
+    try:
+        lines = rows_file.read_text(encoding="utf-8").splitlines() if rows_file.is_file() else []
+        record = _record(plain, [json.loads(line) for line in lines])
+        contradiction = _contradiction(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+    if contradiction:
+        raise UserError(f"{file}: {contradiction}; one of the two files was changed")
+    return record
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
+    data = plain["data"]
+    return AuditRecord(
+        **{
+            **plain,
+            "subject": Subject(**plain["subject"]),
+            "data": DataInfo(**{**data, "classes": tuple(data["classes"]), "image_size": tuple(data["image_size"])}),
+            "measurements": tuple(_measurement(m) for m in plain["measurements"]),
+            "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
+            "rows": tuple(ImageRow(**row) for row in rows),
+        }
+    )
+
+
+def _measurement(plain: dict[str, Any]) -> Measurement:
+    per_class = tuple(Rate(**rate) for rate in plain["per_class"])
+    return Measurement(**{**plain, "correct": Rate(**plain["correct"]), "per_class": per_class})
+
+
+def _contradiction(record: AuditRecord) -> str | None:
+    """Return the first count that does not follow from the rows; None if all do, or there are no rows."""
+    if not record.rows:
+        return None
+    for measurement in record.measurements:
+        hits = [row for row in record.rows if row.predictions[measurement.key] == row.label]
+        correct = Rate(len(hits), len(record.rows))
+        if measurement.correct != correct:
+            return _disagreement(measurement.key, measurement.correct, correct)
+        for label, counted in enumerate(measurement.per_class):
+            correct = Rate(sum(row.label == label for row in hits), sum(row.label == label for row in record.rows))
+            if counted != correct:
+                return _disagreement(f"class {label} of {measurement.key}", counted, correct)
+    return None
+
+
+def _disagreement(what: str, counted: Rate, correct: Rate) -> str:
+    return f"{what} says {counted.count} of {counted.n} correct, but {ROWS_FILE} says {correct.count} of {correct.n}"

@@ -1,0 +1,41 @@
+"""What are images, labels, a classifier, a threat, an attackable model, its seams?"""
+
+from robustpeft.errors import UserError, nearest_hint
+from robustpeft.types.images import check_images, check_labels
+from robustpeft.types.model import Attackable, Classifier, Foldable
+from robustpeft.types.randomness import Noise, content_ids, derive_seed
+from robustpeft.types.seams import COMPONENTS, Seams, Site
+from robustpeft.types.split import Batch, Split
+from robustpeft.types.tables import look_up, name_of
+from robustpeft.types.threat import L2, THREATS, Linf, Threat
+from robustpeft.types.twin import attack_view, frozen_twin
+from robustpeft.types.values import Axis, from_plain, to_plain
+
+__all__ = [
+    "COMPONENTS",
+    "L2",
+    "THREATS",
+    "Attackable",
+    "Axis",
+    "Batch",
+    "Classifier",
+    "Foldable",
+    "Linf",
+    "Noise",
+    "Seams",
+    "Site",
+    "Split",
+    "Threat",
+    "UserError",
+    "attack_view",
+    "check_images",
+    "check_labels",
+    "content_ids",
+    "derive_seed",
+    "from_plain",
+    "frozen_twin",
+    "look_up",
+    "name_of",
+    "nearest_hint",
+    "to_plain",
+]

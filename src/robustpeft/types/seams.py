@@ -1,0 +1,75 @@
+"""Where can something be added to a frozen network? At its seams: named linear maps, norms, blocks and the head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from robustpeft.errors import UserError, nearest_hint
+
+__all__ = ["COMPONENTS", "Seams", "Site"]
+
+COMPONENTS = ("patch_embed", "q", "k", "v", "proj", "fc1", "fc2")
+"""The key components of a ViT: every linear map between the pixels and the head, in the order of the forward pass."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One linear map of the network.
+
+    Args:
+        component: One of `COMPONENTS`.
+        module: Dotted path of the module that computes it.
+        block: Index of its transformer block; None outside the blocks.
+        part: (i, n) if it is the i-th of n equal parts of the module's output (q, k, v of a fused layer); else None.
+    """
+
+    component: str
+    module: str
+    block: int | None = None
+    part: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Seams:
+    """Everything that can be adapted in one network.
+
+    Args:
+        family: Name of the family whose map this is.
+        sites: Its linear maps.
+        heads: Dotted paths of the classification heads.
+        blocks: Dotted paths of the transformer blocks, in order.
+        norms: Dotted paths of the normalisation layers.
+        embeddings: Dotted paths of parameters added to the token stream (position embedding, class token).
+    """
+
+    family: str
+    sites: tuple[Site, ...]
+    heads: tuple[str, ...]
+    blocks: tuple[str, ...]
+    norms: tuple[str, ...]
+    embeddings: tuple[str, ...] = ()
+
+    def select(self, components: Sequence[str], blocks: Iterable[int] | None = None) -> tuple[Site, ...]:
+        """Return the sites of these components, in these blocks if given.
+
+        Raises:
+            UserError: If a component is unknown, or a choice matches nothing; the message lists what there is.
+        """
+        available = sorted({s.component for s in self.sites}, key=COMPONENTS.index)
+        for component in components:
+            if component not in COMPONENTS:
+                raise UserError(f"unknown component {component!r}; {nearest_hint(component, COMPONENTS)}")
+            if component not in available:
+                raise UserError(f"this {self.family} has no {component!r}; it has {', '.join(available)}")
+        wanted = None if blocks is None else set(blocks)
+        if wanted is not None and (missing := sorted(wanted - set(range(len(self.blocks))))):
+            raise UserError(f"blocks {missing} do not exist; this network has blocks 0 to {len(self.blocks) - 1}")
+        chosen = tuple(
+            s
+            for s in self.sites
+            if s.component in components and (wanted is None or s.block is None or s.block in wanted)
+        )
+        if not chosen:
+            raise UserError(f"components {list(components)} match nothing; this network has {', '.join(available)}")
+        return chosen

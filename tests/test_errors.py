@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+import pytest
+
+from robustpeft.errors import UserError, nearest_hint
+
+
+def test_a_user_error_is_a_value_error_so_that_plain_python_catches_it():
+    assert issubclass(UserError, ValueError)
+
+
+@pytest.mark.parametrize("given", ["fulllora", "FullLora", "full_lora", "fullora"])
+def test_the_nearest_word_is_named_whatever_its_case(given):
+    assert nearest_hint(given, ["lora", "FullLoRA", "bias"]).startswith("did you mean 'FullLoRA'?")
+
+
+def test_all_valid_words_are_listed_in_order():
+    assert nearest_hint("lorra", iter(["lora", "full"])) == "did you mean 'lora'? Valid: full, lora"
+
+
+def test_nothing_is_guessed_when_nothing_is_near():
+    assert nearest_hint("zzz", ["lora", "full"]) == "Valid: full, lora"
+
+
+def test_an_empty_choice_says_so():
+    assert nearest_hint("lora", []) == "Valid: nothing"
+
+
+def test_errors_and_the_root_package_need_no_torch():
+    code = "import sys, robustpeft, robustpeft.errors; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,46 @@
+import pytest
+
+from robustpeft.types import COMPONENTS, Seams, Site, UserError
+
+SITES = (
+    Site("patch_embed", "stem"),
+    *(Site(part, f"blocks.{b}.qkv", b, (i, 3)) for b in range(3) for i, part in enumerate("qkv")),
+    *(Site("fc1", f"blocks.{b}.fc1", b) for b in range(3)),
+)
+SEAMS = Seams("toy", SITES, heads=("head",), blocks=("blocks.0", "blocks.1", "blocks.2"), norms=())
+
+
+def test_the_components_are_the_linear_maps_of_a_vit_in_forward_order():
+    assert COMPONENTS == ("patch_embed", "q", "k", "v", "proj", "fc1", "fc2")
+
+
+def test_selecting_components_keeps_the_order_of_the_network():
+    assert [s.module for s in SEAMS.select(["fc1", "q"])] == [
+        *(f"blocks.{b}.qkv" for b in range(3)),
+        *(f"blocks.{b}.fc1" for b in range(3)),
+    ]
+    assert {s.part for s in SEAMS.select(["k"])} == {(1, 3)}
+
+
+def test_blocks_restrict_what_lies_in_blocks_and_nothing_else():
+    chosen = SEAMS.select(["patch_embed", "q"], blocks=iter([0, 2]))
+    assert [(s.component, s.block) for s in chosen] == [("patch_embed", None), ("q", 0), ("q", 2)]
+
+
+def test_everything_there_is_can_be_selected():
+    assert SEAMS.select(["patch_embed", "q", "k", "v", "fc1"]) == SITES
+
+
+@pytest.mark.parametrize(
+    ("components", "blocks", "message"),
+    [
+        (["fc3"], None, r"unknown component 'fc3'; did you mean 'fc1'\?|unknown component 'fc3'; did you mean 'fc2'\?"),
+        (["q", "proj"], None, "this toy has no 'proj'; it has patch_embed, q, k, v, fc1$"),
+        (["q"], [1, 3, -1], r"blocks \[-1, 3\] do not exist; this network has blocks 0 to 2"),
+        ([], None, r"components \[\] match nothing; this network has patch_embed, q, k, v, fc1"),
+        (["q"], [], r"components \['q'\] match nothing"),
+    ],
+)
+def test_a_choice_that_matches_nothing_lists_what_there_is(components, blocks, message):
+    with pytest.raises(UserError, match=message):
+        SEAMS.select(components, blocks)
