@@ -1,0 +1,70 @@
+"""How does an image file become eight-bit RGB? Upright, opaque, and refused with a reason where that is impossible.
+
+EXIF rotation is applied. Grey is repeated over the three channels, 16-bit grey is divided by 257, palettes and CMYK are
+converted by Pillow, the first frame of an animation is taken. Transparent pixels are composited on white: the hidden
+colour under them is arbitrary, and white is the background on which cut-out pictures are made and shown.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+__all__ = ["BrokenImageError", "open_image", "to_rgb"]
+
+_REASONS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class BrokenImageError(Exception):
+    """One image cannot be used; the message says why, the caller knows which image it is."""
+
+
+def open_image(source: Path | bytes | memoryview) -> Image.Image:
+    """Return the image in a file or in encoded bytes as upright, opaque RGB of its own size.
+
+    Raises:
+        BrokenImageError: If it cannot be read, or has more pixels than Pillow's limit `Image.MAX_IMAGE_PIXELS`.
+    """
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+            limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+            if limit is not None and pixels > limit:
+                raise BrokenImageError(f"{pixels} pixels, more than the {limit} that Pillow deems safe")
+            return to_rgb(image)
+    except _BOMBS as error:
+        raise BrokenImageError(f"too many pixels ({error})") from error
+    except UnidentifiedImageError as error:
+        raise BrokenImageError("not an image that Pillow knows") from error
+    except _REASONS as error:
+        raise BrokenImageError(f"{type(error).__name__}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return any Pillow image as upright, opaque, eight-bit RGB.
+
+    Raises:
+        BrokenImageError: If its values have no agreed range (floating point, or beyond 16 bits).
+    """
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        raise BrokenImageError("floating-point pixels have no agreed range: store it with 8 or 16 bits")
+    if upright.mode.startswith("I"):
+        return _from_16_bit(upright)
+    if upright.has_transparency_data:
+        opaque = upright.convert("RGBA")
+        white = Image.new("RGBA", opaque.size, "white")
+        return Image.alpha_composite(white, opaque).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise BrokenImageError(f"grey values from {values.min()} to {values.max()} do not fit 16 bits")
+    return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
