@@ -1,0 +1,18 @@
+"""Which frozen network, and where are its seams?"""
+
+from robustpeft.backbones.classifier import Attachment, ImageClassifier, wrap
+from robustpeft.backbones.load import BACKBONES, Backbone, load_backbone
+from robustpeft.backbones.normalize import Normalize
+from robustpeft.backbones.seams import SEAM_MAPS, find_seams
+
+__all__ = [
+    "BACKBONES",
+    "SEAM_MAPS",
+    "Attachment",
+    "Backbone",
+    "ImageClassifier",
+    "Normalize",
+    "find_seams",
+    "load_backbone",
+    "wrap",
+]

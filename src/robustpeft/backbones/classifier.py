@@ -1,0 +1,165 @@
+"""How does any network become a classifier of images in [0, 1] that can be attacked, adapted and audited?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robustpeft.backbones.normalize import Normalize
+from robustpeft.errors import UserError
+from robustpeft.types import Classifier, Seams, Threat, frozen_twin
+
+__all__ = ["Attachment", "ImageClassifier", "wrap"]
+
+
+class Attachment(Protocol):
+    """Something added to the network that can be switched off for a while."""
+
+    def added_names(self) -> frozenset[str]:
+        """Return the names of the network's tensors that were not there before."""
+        ...
+
+    def disabled(self) -> AbstractContextManager[None]:
+        """Within the context the network answers as if this had not been added."""
+        ...
+
+
+class ImageClassifier(nn.Module):
+    """A network behind its normalisation: images (b, 3, h, w) in [0, 1] to logits (b, k).
+
+    Args:
+        network: The network itself; paths in `seams` are relative to it.
+        normalize: Mean and standard deviation it was trained with.
+        num_classes: Width of its logits; None if unknown.
+        image_size: Height and width it expects; None if it takes any.
+        name: What to call it in records.
+        seams: Where it can be adapted; None if it belongs to no known family.
+
+    Attributes:
+        attachments: What has been added to it, in order.
+        classes: Class names, label i is entry i; empty if unknown.
+        threat: The threat it was tuned for; None if not adversarially.
+        transform: Maps a PIL image to a float (3, h, w) in [0, 1] as in tuning; None if unknown.
+        origin: The value that builds it again; None for a module of one's own.
+        tuning: Facts of its tuning for records and model cards: objective, seconds, seed, ...
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalize: Normalize,
+        *,
+        num_classes: int | None = None,
+        image_size: tuple[int, int] | None = None,
+        name: str = "custom",
+        seams: Seams | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.network = network
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.name = name
+        self.seams = seams
+        self.attachments: list[Attachment] = []
+        self.classes: tuple[str, ...] = ()
+        self.threat: Threat | None = None
+        self.transform: Callable[[Any], Tensor] | None = None
+        self.origin: Any = None
+        self.tuning: dict[str, Any] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (b, k) of images (b, 3, h, w) in [0, 1]."""
+        logits: Tensor = self.network(self.normalize(images))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the embedding (b, d) that the head reads.
+
+        Raises:
+            UserError: If the network does not say where its embedding is.
+        """
+        forward_features = getattr(self.network, "forward_features", None)
+        forward_head = getattr(self.network, "forward_head", None)
+        if forward_features is None or forward_head is None:
+            raise UserError(
+                f"{type(self.network).__name__} has no forward_features and forward_head to take features from"
+            )
+        features: Tensor = forward_head(forward_features(self.normalize(images)), pre_logits=True)
+        return features
+
+    def attack_view(self) -> Classifier:
+        """Return a frozen twin in eval mode that shares the tensors of this model; added branches are folded."""
+        return frozen_twin(self)
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within the context the model answers as if nothing had been attached to it."""
+        with ExitStack() as stack:
+            for attachment in self.attachments:
+                stack.enter_context(attachment.disabled())
+            yield
+
+    def require_seams(self) -> Seams:
+        """Return the seams.
+
+        Raises:
+            UserError: If the network belongs to no family whose seams are known.
+        """
+        if self.seams is None:
+            raise UserError(
+                f"{type(self.network).__name__} belongs to no family whose seams are known, so nothing can be added "
+                "inside it; tune it with 'full', or load a timm ViT with rp.load_backbone"
+            )
+        return self.seams
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Return the network's tensors without what was added to it, by the names they had before."""
+        added = frozenset[str]().union(*(attachment.added_names() for attachment in self.attachments))
+        return {name: tensor for name, tensor in self.network.state_dict().items() if name not in added}
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the network as it is without attachments; the heads are left out, tuning replaces them.
+
+        Cost:
+            One read of all weights, about 1 s per GB.
+        """
+        heads = tuple(f"{head}." for head in self.seams.heads) if self.seams else ()
+        sha = hashlib.sha256()
+        with self.disabled():
+            for name, tensor in sorted(self.frozen_state().items()):
+                if not name.startswith(heads):
+                    sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+                    sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return sha.hexdigest()
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+    num_classes: int | None = None,
+    name: str | None = None,
+) -> ImageClassifier:
+    """Return your classifier as one that takes images in [0, 1].
+
+    Args:
+        module: Maps normalised images (b, 3, h, w) to logits (b, k); not copied, not changed.
+        mean: What it expects to have been subtracted, in pixel units on [0, 1]; zeros if it normalises by itself.
+        std: What it expects to have been divided by; ones if it normalises by itself.
+        num_classes: k, if known.
+        name: What to call it in records; the class name by default.
+    """
+    if not isinstance(module, nn.Module):
+        raise UserError(f"wrap takes a torch module; got {type(module).__name__}")
+    if isinstance(module, ImageClassifier):
+        raise UserError("this model already takes images in [0, 1]; it need not be wrapped")
+    return ImageClassifier(
+        module, Normalize(mean, std), num_classes=num_classes, name=name or type(module).__name__, seams=None
+    )
