@@ -1,0 +1,60 @@
+"""Several techniques as one: ``LNLoRA(r=8) + NormsAndBiases()``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from robustpeft.backbones import ImageClassifier
+from robustpeft.errors import UserError
+from robustpeft.pet.base import PETMethod
+
+__all__ = ["Combined"]
+
+
+@final
+@dataclass(frozen=True)
+class Combined(PETMethod):
+    """All of several techniques; each parameter is trained once.
+
+    Args:
+        methods: At least two; no two of them may wrap the same layer.
+    """
+
+    methods: tuple[PETMethod, ...] = ()
+
+    def __post_init__(self) -> None:
+        flat = [part for m in self.methods for part in (m.methods if isinstance(m, Combined) else (m,))]
+        if len(flat) < 2:
+            raise UserError(f"a combination needs at least two methods; got {len(flat)}")
+        object.__setattr__(self, "methods", tuple(flat))
+
+    def modules(self, model: ImageClassifier, seed: int) -> dict[str, nn.Module]:
+        """Return the modules of all parts.
+
+        Raises:
+            UserError: If two of them want to stand for the same leaf.
+        """
+        modules: dict[str, nn.Module] = {}
+        for method in self.methods:
+            part = method.modules(model, seed)
+            if both := modules.keys() & part.keys():
+                raise UserError(f"{method!r} and an earlier part both adapt {min(both)}; give each its own layers")
+            modules |= part
+        return modules
+
+    def thawed(self, model: ImageClassifier) -> set[str]:
+        """Return the names that any part trains."""
+        return set[str]().union(*(method.thawed(model) for method in self.methods))
+
+    def count(self, model: ImageClassifier) -> int:
+        """Return the size of the union: the added parameters, and each thawed one once."""
+        heads = tuple(f"{head}." for head in model.seams.heads) if model.seams else ()
+
+        def size(names: set[str]) -> int:
+            return sum(model.network.get_parameter(name).numel() for name in names if not name.startswith(heads))
+
+        added = sum(method.count(model) - size(method.thawed(model)) for method in self.methods)
+        return added + size(self.thawed(model))

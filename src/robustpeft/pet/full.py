@@ -1,0 +1,34 @@
+"""Full tuning: every parameter is trained; the control that costs the most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import nn
+
+from robustpeft.backbones import ImageClassifier
+from robustpeft.pet.base import PETMethod
+
+__all__ = ["Full"]
+
+
+@final
+@dataclass(frozen=True)
+class Full(PETMethod):
+    """Every parameter is trained: all of them, less the head's."""
+
+    mergeable: ClassVar[bool] = True
+
+    def modules(self, model: ImageClassifier, seed: int) -> dict[str, nn.Module]:
+        """Return nothing."""
+        return {}
+
+    def thawed(self, model: ImageClassifier) -> set[str]:
+        """Return the names of all parameters."""
+        return {name for name, _ in model.network.named_parameters()}
+
+    def count(self, model: ImageClassifier) -> int:
+        """Return the number of parameters outside the heads."""
+        heads = tuple(f"{head}." for head in model.seams.heads) if model.seams else ()
+        return sum(p.numel() for name, p in model.network.named_parameters() if not name.startswith(heads))
