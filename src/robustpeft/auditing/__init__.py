@@ -1,0 +1,16 @@
+"""How robust is it, and may we believe the number?"""
+
+from robustpeft.auditing.audited_data import AuditedData
+from robustpeft.auditing.grid import default_perturbations
+from robustpeft.auditing.plan import AuditPlan
+from robustpeft.auditing.progress import Observer, Progress
+from robustpeft.auditing.run import run_audit
+
+__all__ = [
+    "AuditPlan",
+    "AuditedData",
+    "Observer",
+    "Progress",
+    "default_perturbations",
+    "run_audit",
+]

@@ -1,0 +1,110 @@
+"""What is done to the images before the model sees them? One condition per measurement, each with a key of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack
+from robustpeft.auditing.plan import AuditPlan
+from robustpeft.auditing.sanity import check_adversarial
+from robustpeft.perturbations import PERTURBATIONS, Perturbation
+from robustpeft.types import THREATS, Batch, Classifier, Threat, name_of, to_plain
+
+__all__ = ["Condition", "conditions_of"]
+
+
+@final
+@dataclass(frozen=True)
+class Condition:
+    """The clean images, an attack within a threat, or a perturbation.
+
+    Args:
+        key: Unique within the audit, for example ``clean``, ``pgd@linf:0.1``, ``patch_drop@0.3``.
+        change: The attack or perturbation; None for the clean images.
+        threat: Of an attack; else None.
+    """
+
+    key: str
+    change: Attack | Perturbation | None = None
+    threat: Threat | None = None
+
+    @property
+    def kind(self) -> Literal["clean", "attack", "perturbation"]:
+        """What a record calls it."""
+        if self.change is None:
+            return "clean"
+        return "perturbation" if self.threat is None else "attack"
+
+    @property
+    def name(self) -> str:
+        """Table name of the attack or perturbation, ``package.module:Class`` if it has none; ``clean`` otherwise."""
+        if self.change is None:
+            return "clean"
+        return name_of({**ATTACKS, **PERTURBATIONS}, self.change)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain fields of the attack or perturbation."""
+        if self.change is None:
+            return {}
+        plain = to_plain(self.change, (ATTACK_AXIS,))
+        return {field: value for field, value in plain.items() if field != ATTACK_AXIS.tag}
+
+    @property
+    def plain_threat(self) -> dict[str, Any] | None:
+        """The threat as a record writes it."""
+        if self.threat is None:
+            return None
+        return {"norm": name_of(THREATS, self.threat), "epsilon": self.threat.epsilon}
+
+    @property
+    def strength(self) -> float | None:
+        """Position on the strength axis: epsilon, ratio, grid or sigma; None for the clean images."""
+        if self.threat is not None:
+            return self.threat.epsilon
+        return self.change.strength if isinstance(self.change, Perturbation) else None
+
+    def apply(self, view: Classifier, batch: Batch, seed: int) -> Tensor:
+        """Return the images (b, 3, h, w) that the model is to classify.
+
+        Raises:
+            RuntimeError: If the attack returned images outside the threat.
+        """
+        if isinstance(self.change, Perturbation):
+            with torch.no_grad():
+                return self.change(batch.images, seed=seed, ids=batch.ids)
+        if self.change is None or self.threat is None:
+            return batch.images
+        adversarial = self.change(view, batch.images, batch.labels, self.threat, seed=seed, ids=batch.ids)
+        check_adversarial(adversarial, batch.images, self.threat, self.name)
+        return adversarial
+
+
+def conditions_of(plan: AuditPlan, image_size: tuple[int, int]) -> tuple[Condition, ...]:
+    """Return what the plan measures on images of this height and width, the clean images first."""
+    attacks = (Condition(_key(attack, threat), attack, threat) for attack in plan.attacks for threat in plan.threats)
+    perturbations = (Condition(_key(change), change) for change in plan.perturbations_for(image_size))
+    return _distinct([Condition("clean"), *attacks, *perturbations])
+
+
+def _key(change: Attack | Perturbation, threat: Threat | None = None) -> str:
+    if isinstance(change, Perturbation):
+        return f"{name_of(PERTURBATIONS, change)}@{change.strength:g}"
+    return f"{name_of(ATTACKS, change)}@{str(threat).replace(' ', ':')}"
+
+
+def _distinct(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Number repeated keys: two attacks of one class differ in settings that the key does not show."""
+    seen: Counter[str] = Counter()
+    distinct = []
+    for condition in conditions:
+        seen[condition.key] += 1
+        count = seen[condition.key]
+        distinct.append(condition if count == 1 else replace(condition, key=f"{condition.key}#{count}"))
+    return tuple(distinct)

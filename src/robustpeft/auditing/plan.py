@@ -1,0 +1,85 @@
+"""Under which conditions is a model looked at, and on how many images?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from robustpeft.attacks import FGSM, PGD, Attack
+from robustpeft.auditing.grid import default_perturbations
+from robustpeft.errors import UserError
+from robustpeft.perturbations import Perturbation
+from robustpeft.types import THREATS, Threat, look_up
+
+__all__ = ["AuditPlan"]
+
+
+@final
+@dataclass(frozen=True)
+class AuditPlan:
+    """What an audit measures: the clean images, every attack at every epsilon, every perturbation.
+
+    Args:
+        epsilons: Radii in pixel units on [0, 1], ascending, above 0; write ``8 / 255``. Reports call the last the main
+            one. Empty only if there are no attacks.
+        norm: ``linf``, ``l2``, or ``package.module:Class`` of a threat of one's own.
+        attacks: The searches, cheap before costly. One whose result is an iterate that it never looked at
+            (``PGD(keep="last")``) is refused: it would make a model look better than it is.
+        perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
+        images: At most this many images, a stratified subset; None for all.
+        batch_size: Images per forward pass, at least 1; without influence on the result.
+        gallery: Images kept to be looked at, at least 0.
+
+    Raises:
+        UserError: If a field is not that.
+    """
+
+    epsilons: tuple[float, ...]
+    norm: str = "linf"
+    attacks: tuple[Attack, ...] = (FGSM(), PGD(steps=20))
+    perturbations: tuple[Perturbation, ...] | None = None
+    images: int | None = 1000
+    batch_size: int = 128
+    gallery: int = 6
+
+    def __post_init__(self) -> None:
+        _check_values("attacks", self.attacks, Attack)
+        if self.perturbations is not None:
+            _check_values("perturbations", self.perturbations, Perturbation)
+        if any(isinstance(attack, PGD) and attack.keep == "last" for attack in self.attacks):
+            raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
+        self._check_epsilons()
+        if self.images is not None and self.images < 1:
+            raise UserError(f"images must be at least 1, or None for all; got {self.images}")
+        if self.batch_size < 1 or self.gallery < 0:
+            raise UserError(
+                f"batch_size must be at least 1 and gallery at least 0; got {self.batch_size} and {self.gallery}"
+            )
+
+    @property
+    def threats(self) -> tuple[Threat, ...]:
+        """The norm at every epsilon."""
+        threat = look_up(THREATS, self.norm, "norm")
+        if not issubclass(threat, Threat):
+            raise UserError(f"norm {self.norm!r} is not a threat (a class derived from robustpeft.types.Threat)")
+        return tuple(threat(epsilon) for epsilon in self.epsilons)
+
+    def perturbations_for(self, image_size: tuple[int, int]) -> tuple[Perturbation, ...]:
+        """Return the perturbations for images of this height and width."""
+        return default_perturbations(image_size) if self.perturbations is None else self.perturbations
+
+    def _check_epsilons(self) -> None:
+        radii = [threat.epsilon for threat in self.threats]  # each has checked its own
+        if 0 in radii or radii != sorted(set(radii)):
+            raise UserError(f"epsilons must be above 0 and ascending; got {self.epsilons}")
+        if self.attacks and not self.epsilons:
+            raise UserError("attacks need at least one epsilon; give epsilons, or attacks=() for no attacks")
+
+
+def _check_values(field: str, values: object, wanted: type) -> None:
+    word = wanted.__name__.lower()
+    if not isinstance(values, tuple) or not all(isinstance(value, wanted) for value in values):
+        raise UserError(f"{field} must be a tuple of {word} values; got {values!r}")
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise UserError(f"{field} has {value} twice")

@@ -1,0 +1,117 @@
+"""How robust is this model? Its answers under every condition of a plan, as counts with one row per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import torch
+from torch import nn
+
+from robustpeft.attacks import Attack
+from robustpeft.auditing.audited_data import AuditedData
+from robustpeft.auditing.conditions import Condition, conditions_of
+from robustpeft.auditing.counted_view import CountedView
+from robustpeft.auditing.environment import describe_environment
+from robustpeft.auditing.gallery import choose_shown, gallery_items
+from robustpeft.auditing.measure import Outcome, Setting, measure
+from robustpeft.auditing.plan import AuditPlan
+from robustpeft.auditing.progress import Observer, Pace
+from robustpeft.auditing.sanity import check_answer
+from robustpeft.auditing.tally import image_rows, measurement
+from robustpeft.errors import UserError
+from robustpeft.perturbations import Perturbation
+from robustpeft.records import AuditRecord, DataInfo, GalleryItem, Subject
+from robustpeft.types import Classifier, Split, attack_view, check_labels
+
+__all__ = ["run_audit"]
+
+
+def run_audit(
+    model: Classifier,
+    split: Split,
+    plan: AuditPlan,
+    *,
+    subject: Subject,
+    data: AuditedData,
+    seed: int = 0,
+    command: str = "",
+    observer: Observer | None = None,
+) -> AuditRecord:
+    """Return what the model answers on clean, attacked and perturbed images.
+
+    Args:
+        model: Maps images in [0, 1] to logits; looked at through a frozen twin in eval mode and left untouched.
+        split: The images.
+        plan: The conditions.
+        subject: What the record says of the model.
+        data: What the record says of the images.
+        seed: Of the subset, the attacks and the perturbations. The same seed gives the same answers, for any batch
+            size (up to the rounding of the model itself).
+        command: The command that gives the record again.
+        observer: Called after every batch.
+
+    Cost:
+        Per image, 1 forward for every condition, and the attacks: with the default plan 24 forwards and 21 backwards
+        for every epsilon, 16 forwards or fewer for clean and perturbed images.
+
+    Raises:
+        UserError: If there are no images, the model answers for other classes, or a perturbation does not fit the
+            images; all before the first attack.
+        RuntimeError: If an attack returned images outside its threat.
+    """
+    if len(split) == 0:
+        raise UserError(f"{data.name} has no images in its {data.split} split; there is nothing to audit")
+    check_labels(split.labels, num_classes=len(data.classes))
+    taken = split if plan.images is None else split.take(plan.images, seed)
+    shown = choose_shown(taken, plan.gallery, seed)
+    setting = Setting(
+        view=CountedView(attack_view(model)),
+        split=taken,
+        classes=data.classes,
+        batch_size=plan.batch_size,
+        device=_device_of(model),
+        seed=seed,
+        shown=torch.tensor(list(shown), dtype=torch.int64),
+    )
+    image_size, conditions = _rehearse(setting, plan)
+    pace = Pace(conditions, len(taken), observer)
+    outcomes = {condition: measure(condition, setting, pace) for condition in conditions}
+    return AuditRecord(
+        subject=subject,
+        data=DataInfo(data.name, data.split, len(taken), data.classes, image_size, taken.digest, data.note),
+        measurements=tuple(measurement(c, o, taken.labels, len(data.classes)) for c, o in outcomes.items()),
+        rows=image_rows(taken, {c.key: o.predictions for c, o in outcomes.items()}),
+        gallery=_gallery(shown, outcomes),
+        seed=seed,
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=describe_environment(setting.device),
+    )
+
+
+def _device_of(model: Classifier) -> torch.device:
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+@torch.no_grad()
+def _rehearse(setting: Setting, plan: AuditPlan) -> tuple[tuple[int, int], tuple[Condition, ...]]:
+    """Return image size and conditions, having tried on one image whatever is cheap: attacks may take hours."""
+    batch = next(iter(setting.split.batches(1, device=setting.device)))
+    check_answer(setting.view(batch.images), 1, setting.classes)
+    height, width = batch.images.shape[-2:]
+    conditions = conditions_of(plan, (height, width))
+    for condition in conditions:
+        if isinstance(condition.change, Perturbation):
+            condition.apply(setting.view, batch, setting.seed)
+    return (height, width), conditions
+
+
+def _gallery(shown: Mapping[int, int], outcomes: Mapping[Condition, Outcome]) -> tuple[GalleryItem, ...]:
+    """Show the last attack of the plan at its largest epsilon, the radius that reports call the main one."""
+    attacks = [condition for condition in outcomes if isinstance(condition.change, Attack)]
+    if not attacks:
+        return ()
+    clean = next(outcome for condition, outcome in outcomes.items() if condition.kind == "clean")
+    return gallery_items(shown, clean, outcomes[attacks[-1]], attacks[-1])

@@ -1,0 +1,55 @@
+"""What do the predictions count up to? A measurement per condition and a row per image, from the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from robustpeft.auditing.conditions import Condition
+from robustpeft.auditing.measure import Outcome
+from robustpeft.records import ImageRow, Measurement, Rate
+from robustpeft.types import Split
+
+__all__ = ["image_rows", "measurement"]
+
+
+def measurement(condition: Condition, outcome: Outcome, labels: Tensor, num_classes: int) -> Measurement:
+    """Return the counts of one condition.
+
+    Args:
+        condition: What was done to the images.
+        outcome: What the model answered.
+        labels: Int64 (n,), in the order of the predictions.
+        num_classes: Number of classes, those without an image included.
+    """
+    hits = labels[outcome.predictions == labels]
+    correct, total = (torch.bincount(found, minlength=num_classes).tolist() for found in (hits, labels))
+    return Measurement(
+        key=condition.key,
+        kind=condition.kind,
+        name=condition.name,
+        correct=Rate(len(hits), len(labels)),
+        per_class=tuple(Rate(count, n) for count, n in zip(correct, total, strict=True)),
+        settings=condition.settings,
+        threat=condition.plain_threat,
+        strength=condition.strength,
+        forwards=outcome.forwards,
+        backwards=outcome.backwards,
+        seconds=outcome.seconds,
+    )
+
+
+def image_rows(split: Split, predictions: Mapping[str, Tensor]) -> tuple[ImageRow, ...]:
+    """Return one row per image, in the order of the split.
+
+    Args:
+        split: The images.
+        predictions: Int64 (n,) for each key of a measurement.
+    """
+    by_image = zip(*(predicted.tolist() for predicted in predictions.values()), strict=True)
+    return tuple(
+        ImageRow(id_, label, dict(zip(predictions, answers, strict=True)))
+        for id_, label, answers in zip(split.ids.tolist(), split.labels.tolist(), by_image, strict=True)
+    )

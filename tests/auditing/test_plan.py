@@ -1,0 +1,66 @@
+import pytest
+
+from robustpeft.attacks import ATTACK_AXIS, FGSM, PGD
+from robustpeft.auditing import AuditPlan, default_perturbations
+from robustpeft.errors import UserError
+from robustpeft.perturbations import PERTURBATIONS, PatchDrop, Perturbation
+from robustpeft.types import L2, Axis, Linf, from_plain
+
+
+def test_the_default_is_fgsm_and_pgd_and_four_perturbations_on_a_thousand_images():
+    plan = AuditPlan(epsilons=(0.1,))
+    assert plan.attacks == (FGSM(), PGD(steps=20))
+    assert plan.threats == (Linf(0.1),)
+    assert plan.images == 1000
+    assert plan.perturbations_for((32, 32)) == default_perturbations((32, 32))
+
+
+def test_given_perturbations_are_kept_for_every_size():
+    plan = AuditPlan(epsilons=(0.1,), perturbations=(PatchDrop(0.5),))
+    assert plan.perturbations_for((7, 7)) == (PatchDrop(0.5),)
+
+
+def test_the_norm_is_looked_up():
+    assert AuditPlan(epsilons=(0.5, 1.0), norm="l2").threats == (L2(0.5), L2(1.0))
+
+
+def test_a_plan_is_read_from_plain_data():
+    axes = (ATTACK_AXIS, Axis(Perturbation, PERTURBATIONS, "perturbation"))
+    plain = {
+        "epsilons": ["2/255", "8 / 255"],
+        "attacks": ["fgsm", {"name": "pgd", "steps": 3}],
+        "perturbations": [{"name": "patch_drop", "ratio": 0.3}],
+        "images": None,
+    }
+    assert from_plain(AuditPlan, plain, axes) == AuditPlan(
+        epsilons=(2 / 255, 8 / 255), attacks=(FGSM(), PGD(steps=3)), perturbations=(PatchDrop(0.3),), images=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epsilons": ()}, "at least one epsilon"),
+        ({"epsilons": (0.0, 0.1)}, "above 0"),
+        ({"epsilons": (0.2, 0.1)}, "ascending"),
+        ({"epsilons": (0.1, 0.1)}, "ascending"),
+        ({"epsilons": (8,)}, "8 / 255"),
+        ({"norm": "linff"}, "did you mean 'linf'"),
+        ({"norm": "collections:OrderedDict"}, "not a threat"),
+        ({"attacks": (PGD(keep="last"),)}, "nobody looked"),
+        ({"attacks": (FGSM(), FGSM())}, "twice"),
+        ({"attacks": FGSM()}, "must be a tuple of attack values"),
+        ({"attacks": (PatchDrop(0.1),)}, "must be a tuple of attack values"),
+        ({"perturbations": (FGSM(),)}, "must be a tuple of perturbation values"),
+        ({"images": 0}, "images must be at least 1"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"gallery": -1}, "gallery"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        AuditPlan(**{"epsilons": (0.1,), **fields})
+
+
+def test_without_attacks_no_epsilon_is_needed():
+    assert AuditPlan(epsilons=(), attacks=()).threats == ()
