@@ -1,0 +1,69 @@
+"""How is a record shown where only text goes? The tables and sentences of the page, as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from robustpeft.records import AuditRecord
+from robustpeft.report.comparable import comparable
+from robustpeft.report.curves import attack_panels, perturbation_panels
+from robustpeft.report.limits import limits
+from robustpeft.report.provenance import Facts, data_facts, provenance
+from robustpeft.report.story import attack_story, default_title, paired_sentences
+from robustpeft.report.tables import Table, cost_table, headline_table
+from robustpeft.report.wording import data_text
+
+__all__ = ["render_markdown", "table_markdown"]
+
+
+def render_markdown(records: Sequence[AuditRecord]) -> str:
+    """Return the report without its images as Markdown; every text of a record is escaped.
+
+    Raises:
+        UserError: If there is no record, or they cannot be compared.
+    """
+    records = comparable(records)
+    blocks = [f"# {_escaped(default_title(records))}", _escaped(data_text(records[0].data))]
+    blocks += [_escaped(attack_story(records)), table_markdown(headline_table(records))]
+    blocks += [_escaped(sentence) for sentence in paired_sentences(records)]
+    for heading, panels in (
+        ("Accuracy against epsilon", attack_panels(records)),
+        ("Accuracy against perturbation strength", perturbation_panels(records)),
+    ):
+        blocks += [f"## {heading}"] if panels else []
+        for panel in panels:
+            blocks += [f"### {_escaped(panel.title)}", table_markdown(panel.table())]
+    blocks += ["## What was trained", table_markdown(cost_table(records))]
+    blocks += ["## How to reproduce", _facts(data_facts(records[0]))]
+    for source in map(provenance, records):
+        blocks += [f"### {_escaped(source.label)}"]
+        blocks += [_code(source.command)] if source.command else []
+        blocks += [_facts(source.facts)]
+    blocks += ["## What this report does not show", "\n".join(f"- {_escaped(limit)}" for limit in limits(records))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """Return the table in Markdown: a row for the heads, one per subject."""
+    lines = [["Model", *(column.text for column in table.columns)], ["---", *("---:" for _ in table.columns)]]
+    lines[0] = [_escaped(text) for text in lines[0]]
+    lines += [[_escaped(row.label), *(_escaped(cell.text) for cell in row.cells)] for row in table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _facts(facts: Facts) -> str:
+    return "\n".join(f"- {name}: {_escaped(value)}" for name, value in facts)
+
+
+def _code(text: str) -> str:
+    """Return a code block whose fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _escaped(text: str) -> str:
+    """Return the text in one line, with everything escaped that Markdown or HTML would read as markup."""
+    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", one_line)

@@ -1,0 +1,90 @@
+"""At which radius are records compared, and how many images did no attack fool?
+
+The worst case is taken image by image: an image counts as correct if it was classified correctly without an attack
+and under every attack of the audit whose ball lies inside the threat (same norm, epsilon at most as large).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robustpeft.records import AuditRecord, Measurement, Rate
+
+__all__ = ["MainThreat", "WorstCase", "attacks_at", "main_threats", "withstood", "worst_case"]
+
+
+@dataclass(frozen=True, order=True)
+class MainThreat:
+    """The radius of the headline.
+
+    Args:
+        norm: ``linf`` or ``l2``.
+        epsilon: Radius in pixel units on [0, 1].
+    """
+
+    norm: str
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """What remains of a model under all attacks together.
+
+    Args:
+        correct: Images that stayed correct, of all images.
+        wins: Images that an attack turned, of those that were correct before; None if the record has no rows.
+        attacks: The measurements that were taken together.
+    """
+
+    correct: Rate
+    wins: Rate | None
+    attacks: tuple[Measurement, ...]
+
+
+def main_threats(records: Sequence[AuditRecord]) -> tuple[MainThreat, ...]:
+    """Return, for each norm, the largest epsilon at which every record was attacked; in order of the first record."""
+    common = set.intersection(*(set(_threats(record)) for record in records))
+    norms = dict.fromkeys(threat.norm for threat in _threats(records[0]) if threat in common)
+    return tuple(max(threat for threat in common if threat.norm == norm) for norm in norms)
+
+
+def attacks_at(record: AuditRecord, threat: MainThreat) -> tuple[Measurement, ...]:
+    """Return the attacks measured with exactly this norm and epsilon."""
+    return tuple(m for m in record.of("attack") if _threat(m) == threat)
+
+
+def worst_case(record: AuditRecord, threat: MainThreat) -> WorstCase | None:
+    """Return the images that withstood everything tried within the threat; None if nothing was.
+
+    Without rows in the record it is the strongest single attack, which may only be too kind to the model.
+    """
+    inside = tuple(m for m in record.of("attack") if _is_inside(m, threat))
+    if not inside:
+        return None
+    if not record.rows:
+        return WorstCase(min((m.correct for m in inside), key=lambda rate: rate.fraction), None, inside)
+    kept = len(withstood(record, threat))
+    clean = record["clean"].correct.count
+    return WorstCase(Rate(kept, len(record.rows)), Rate(clean - kept, clean), inside)
+
+
+def withstood(record: AuditRecord, threat: MainThreat) -> frozenset[int]:
+    """Return the ids of the rows that were correct without an attack and under every attack within the threat."""
+    keys = ["clean", *(m.key for m in record.of("attack") if _is_inside(m, threat))]
+    return frozenset(row.id for row in record.rows if all(row.predictions[key] == row.label for key in keys))
+
+
+def _threats(record: AuditRecord) -> list[MainThreat]:
+    return [threat for m in record.of("attack") if (threat := _threat(m)) is not None]
+
+
+def _threat(measurement: Measurement) -> MainThreat | None:
+    if measurement.threat is None:
+        return None
+    return MainThreat(str(measurement.threat["norm"]), float(measurement.threat["epsilon"]))
+
+
+def _is_inside(measurement: Measurement, threat: MainThreat) -> bool:
+    own = _threat(measurement)
+    return own is not None and own.norm == threat.norm and own.epsilon <= threat.epsilon

@@ -1,0 +1,78 @@
+"""Records of 40 images in 4 classes, whose every count is known from how they are built."""
+
+import base64
+import io
+from collections.abc import Callable, Set as AbstractSet
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from robustpeft.records import AuditRecord, DataInfo, GalleryItem, ImageRow, Measurement, Rate, Subject
+
+N, CLASSES = 40, ("zero", "one", "two", "three")
+EPSILONS = (0.05, 0.1)
+
+
+def png(level: int) -> str:
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16), level).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def measured(key: str, wrong: set[int], **fields: Any) -> tuple[Measurement, dict[int, int]]:
+    """A condition under which exactly the images in `wrong` are misclassified as the next class."""
+    predictions = {i: (i + (i in wrong)) % len(CLASSES) for i in range(N)}
+    per_class = tuple(Rate(sum(i not in wrong for i in range(c, N, 4)), N // 4) for c in range(4))
+    fields = {"kind": "clean", "name": "clean", **fields}
+    return Measurement(key=key, correct=Rate(N - len(wrong), N), per_class=per_class, **fields), predictions
+
+
+def gallery_item(image_id: int = 7, **fields: Any) -> GalleryItem:
+    item: dict[str, Any] = {"id": image_id, "label": image_id % 4, "norm": "linf", "epsilon": 0.1}
+    item |= {"prediction": image_id % 4, "confidence": 0.98765, "adversarial_prediction": 0}
+    item |= {"adversarial_confidence": 0.6, "magnification": 5.0}
+    item |= {"original_png": png(10), "adversarial_png": png(20), "difference_png": png(30)}
+    return GalleryItem(**(item | fields))
+
+
+@pytest.fixture
+def make_record() -> Callable[..., AuditRecord]:
+    """A factory: `fgsm` and `pgd` are the images misclassified at epsilon 0.1; at 0.05 it is every second of them."""
+
+    def make(
+        label: str = "FullLoRA",
+        clean: AbstractSet[int] = frozenset({0}),
+        fgsm: AbstractSet[int] = frozenset(range(10)),
+        pgd: AbstractSet[int] = frozenset(range(5, 25)),
+        data: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> AuditRecord:
+        found = [measured("clean", set(clean))]
+        for name, wrong, settings in (("fgsm", fgsm, {}), ("pgd", pgd, {"steps": 20, "restarts": 1})):
+            for epsilon in EPSILONS:
+                kept = set(sorted(wrong)[:: 1 if epsilon == EPSILONS[-1] else 2])
+                about = {"kind": "attack", "name": name, "settings": settings, "strength": epsilon}
+                about |= {"threat": {"norm": "linf", "epsilon": epsilon}, "backwards": N * settings.get("steps", 1)}
+                found.append(measured(f"{name}@linf:{epsilon:g}", kept, **about))
+        for name, field, strengths in (("patch_drop", "ratio", (0.25, 0.5)), ("patch_shuffle", "grid", (2, 4))):
+            for index, strength in enumerate(strengths):
+                about = {"kind": "perturbation", "name": name, "settings": {field: strength}, "strength": strength}
+                found.append(measured(f"{name}@{strength}", set(range(3 + 4 * index)), **about))
+        rows = tuple(ImageRow(i, i % 4, {m.key: predicted[i] for m, predicted in found}) for i in range(N))
+        subject = Subject(label, "digits_vit", "b" * 64, 100_000, 400_000, {"name": "fulllora", "r": 8})
+        info = {"name": "digits", "split": "test", "n": N, "classes": CLASSES, "image_size": (16, 16)}
+        made = {
+            "subject": fields.pop("subject", subject),
+            "data": DataInfo(**(info | {"digest": "d" * 64} | (data or {}))),
+            "measurements": tuple(m for m, _ in found),
+            "rows": rows,
+            "gallery": (gallery_item(),),
+            "seed": 17,
+            "command": "robustpeft audit runs/a --seed 17",
+            "created": "2026-01-31T09:00:00Z",
+            "environment": {"torch": "2.11.0", "device": "cpu"},
+        }
+        return AuditRecord(**(made | fields))
+
+    return make

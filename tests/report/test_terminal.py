@@ -1,0 +1,13 @@
+import io
+
+from rich.console import Console
+
+from robustpeft.report import terminal_table
+
+
+def test_the_terminal_shows_the_counts_and_reads_no_markup_in_labels(make_record):
+    console = Console(file=io.StringIO(), width=160)
+    console.print(terminal_table([make_record("[red]evil[/red]"), make_record("other", pgd=set(range(40)))]))
+    text = console.file.getvalue()
+    for expected in ("[red]evil[/red]", "97.5 %", "39 of 40", "20 of 40", "0 of 40", "37.5 %", "20 steps"):
+        assert expected in text
