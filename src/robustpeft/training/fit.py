@@ -177,12 +177,12 @@ class _Loop:
         seed = derive_seed(self.task.seed, "step", step)
         torch.manual_seed(derive_seed(seed, self.processes.rank))  # for dropout; the global state is put back by `fit`
         self.optimizer.zero_grad(set_to_none=True)
-        value = torch.zeros(1)
+        value = torch.zeros(1, device=self.device)
         share = len(labels) / len(batch.labels)
         if len(labels):
             loss = self.task.objective(classifier(self.task.tunable), images, labels, threat, seed=seed, ids=ids)
             loss.total.backward()  # type: ignore[no-untyped-call]
-            value = loss.total.detach().cpu().reshape(1) * share
+            value = loss.total.detach().reshape(1) * share
         mean = float(self.processes.sum(value))
         if not math.isfinite(mean):
             raise UserError(

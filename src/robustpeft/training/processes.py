@@ -12,7 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "is_first_process"]
+
+
+def is_first_process() -> bool:
+    """Return whether this process writes files and speaks to the person."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
@@ -23,6 +28,8 @@ class Processes:
         self.rank = int(os.environ.get("RANK", "0"))
         self._opened = False
         if self.world > 1 and not dist.is_initialized():
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
             self._opened = True
 

@@ -13,6 +13,8 @@ from robustpeft.types import Split, Threat, attack_view
 
 __all__ = ["Scores", "validate"]
 
+_MOST_CLASSES = 65536  # the histograms of all processes must have one length
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -63,6 +65,6 @@ def validate(
             with torch.no_grad():
                 right &= view(adversarial).argmax(dim=1) == batch.labels
         robust += int(right.sum())
-    histogram = torch.bincount(torch.tensor(predicted, dtype=torch.int64), minlength=65536)
-    counts = processes.sum(torch.cat([torch.tensor([total, clean, robust]), histogram])).tolist()
+    histogram = torch.bincount(torch.tensor(predicted, dtype=torch.int64), minlength=_MOST_CLASSES)
+    counts = processes.sum(torch.cat([torch.tensor([total, clean, robust]), histogram]).to(device)).tolist()
     return Scores(counts[0], counts[1], counts[2], max(counts[3:]))

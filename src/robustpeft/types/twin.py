@@ -9,6 +9,8 @@ model itself leaves alone in eval mode.
 from __future__ import annotations
 
 import copy
+import functools
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ def frozen_twin(module: nn.Module) -> nn.Module:
         module: Any module; a scripted one cannot be copied shallowly and is copied whole.
 
     Cost:
-        No pass through the model; about a microsecond per module, plus the folding of added branches.
+        No pass through the model; about 10 microseconds per module, plus the folding of added branches.
     """
     return _twin(module, {})
 
@@ -49,24 +51,30 @@ def _twin(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
         twin: nn.Module = copy.deepcopy(module).eval()
         for parameter in twin.parameters():  # a scripted module refuses Module.requires_grad_
             parameter.requires_grad_(False)
-    elif isinstance(module, Foldable):
-        folded = module.folded()
+    elif _folds(type(module)):
+        folded = cast(Foldable, module).folded()
         assert isinstance(folded, nn.Module)
         twin = folded.eval().requires_grad_(False)
     else:
-        twin = copy.copy(module)
-        state = twin.__dict__
+        twin = object.__new__(type(module))  # copy.copy would do the same by way of pickling, ten times slower
+        twin.__dict__ = state = dict(module.__dict__)
         state["training"] = False
         state["_parameters"] = {name: _frozen(p) for name, p in module._parameters.items()}
         state["_buffers"] = dict(module._buffers)
         for name, value in state.items():
             if name.endswith("hooks") and isinstance(value, dict):
-                state[name] = copy.copy(value)  # a hook added later to the one must not run in the other
+                state[name] = value.copy()  # a hook added later to the one must not run in the other
         state["_modules"] = {}
         for name, child in module._modules.items():
             state["_modules"][name] = None if child is None else _twin(child, seen)
     seen[id(module)] = twin
     return twin
+
+
+@functools.cache
+def _folds(cls: type) -> bool:
+    """Return whether modules of this class are `Foldable`; asked once a class, because asking a protocol is slow."""
+    return issubclass(cls, Foldable)
 
 
 def _frozen(parameter: Tensor | None) -> nn.Parameter | None:

@@ -130,6 +130,8 @@ def _convert(hint: Any, value: Any, axes: Sequence[Axis], where: str) -> Any:
 def _validate(hint: Any, value: Any, where: str) -> Any:
     import pydantic
 
+    if isinstance(value, bool) and hint in (int, float):  # pydantic would read `steps: yes` as 1
+        raise UserError(f"{where} must be a number; got {value!r}")
     try:
         return pydantic.TypeAdapter(hint).validate_python(value)
     except pydantic.ValidationError as error:

@@ -1,0 +1,150 @@
+"""Which parts of the documentation follow from the code? Those between `<!-- generated:NAME -->` markers.
+
+python scripts/generate_docs.py            write them anew
+python scripts/generate_docs.py --check    fail if one of them is not what the code says
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from robustpeft.cli.app import app
+from robustpeft.cli.catalogue import TOPICS, entries_of
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "src" / "robustpeft"
+MARKED = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL)
+
+
+def fill(text: str, renderers: Mapping[str, Callable[[], str]]) -> str:
+    """Return the text with every marked part rendered anew.
+
+    Raises:
+        KeyError: If a marker names no renderer.
+    """
+    return MARKED.sub(lambda m: f"{m[1]}\n{renderers[m['name']]()}\n\n{m[4]}", text)
+
+
+def documents() -> list[Path]:
+    """Return the Markdown files that may hold generated parts."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; bars within cells are escaped."""
+    lines = [list(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def rooms() -> str:
+    """Return the rooms from the bottom up, each with its question and what the import contracts let it import."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = [[name.strip() for name in layer.split("|")] for layer in contracts[0]["layers"]]
+    below: list[str] = []
+    rows = []
+    for layer in reversed(layers):
+        for name in (full.removeprefix("robustpeft.") for full in layer):
+            if (SOURCES / name / "__init__.py").is_file():
+                importable = _importable(name, below, contracts)
+                everything = len(importable) == len(below) > 4
+                rows.append((f"`{name}`", _question(name), "all of these" if everything else ", ".join(importable)))
+        below += [full.removeprefix("robustpeft.") for full in layer]
+    return markdown_table(("room", "its question", "may import"), rows)
+
+
+def _question(room: str) -> str:
+    docstring = ast.get_docstring(ast.parse((SOURCES / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ").partition("?")[0] + "?"
+
+
+def _importable(room: str, below: list[str], contracts: list[dict[str, Any]]) -> list[str]:
+    forbidden: set[str] = set()
+    for contract in contracts:
+        if f"robustpeft.{room}" in contract.get("source_modules", ()):
+            forbidden |= {module.removeprefix("robustpeft.") for module in contract["forbidden_modules"]}
+    return [other for other in below if other not in forbidden and not ("torch" in forbidden and _uses_torch(other))]
+
+
+def _uses_torch(room: str) -> bool:
+    files = (SOURCES / room).rglob("*.py") if (SOURCES / room).is_dir() else [SOURCES / f"{room}.py"]
+    return any(re.search(r"^(from|import) torch\b", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files)
+
+
+def choices(topic: str) -> str:
+    """Return what `robustpeft list TOPIC` shows: each name, what it is, and its fields with their defaults."""
+    entries = entries_of(topic)
+    rows = [(f"`{e.name}`", e.summary.replace("``", "`"), ", ".join(f"`{f}`" for f in e.fields)) for e in entries]
+    if any(entry.fields for entry in entries):
+        return markdown_table(("name", "what it is", "fields"), rows)
+    return markdown_table(("name", "what it is"), [row[:2] for row in rows])
+
+
+def commands() -> str:
+    """Return every command of the command line with its arguments and options."""
+    group: Any = get_command(app)
+    return "\n\n".join(_command(name, command) for name, command in group.commands.items())
+
+
+def _command(name: str, command: Any) -> str:
+    shown = [parameter for parameter in command.params if "--help" not in parameter.opts]
+    rows = [(_spellings(p), _shown_default(p), " ".join(p.help.split())) for p in shown]
+    table = markdown_table(("argument or option", "default", "meaning"), rows)
+    return f"## robustpeft {name}\n\n{inspect.cleandoc(command.help)}\n\n{table}"
+
+
+def _spellings(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`"
+    return " ".join(f"`{spelling}`" for spelling in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _shown_default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
+    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+
+
+RENDERERS: dict[str, Callable[[], str]] = {
+    "rooms": rooms,
+    "commands": commands,
+    **{topic: partial(choices, topic) for topic in TOPICS},
+}
+"""What can be generated, by the name in its marker."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the documents; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a part is stale")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for path in documents():
+        before = path.read_text(encoding="utf-8")
+        after = fill(before, RENDERERS)
+        if after != before:
+            stale.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(after, encoding="utf-8")
+    for name in stale:
+        print(f"{name} is stale; `make docs` writes it anew" if check else f"wrote {name}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
