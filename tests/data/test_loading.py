@@ -68,7 +68,7 @@ def test_values_are_sources_and_can_be_hashed():
         ("robustpeft.data.digits:Digit", "did you mean 'Digits'"),
         ("robustpeft.data:Folder", "needs arguments"),
         ("builtins:dict", "no load"),
-        (Digits, "got type"),
+        (Digits, "got ABCMeta"),
     ],
 )
 def test_other_things_are_refused(spec, message):
@@ -92,7 +92,7 @@ def test_data_that_is_loaded_already_is_kept_if_its_size_fits():
 
 
 def test_a_source_of_ones_own_must_return_image_data():
-    class Wrong:
+    class Wrong(DataSource):
         def load(self, image_size=None):
             return ids_of_names(["a"])
 

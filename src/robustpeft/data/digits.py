@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from robustpeft.data.augment import Augment
 from robustpeft.data.identity import ids_of_names
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.partition import partition
 from robustpeft.data.resizing import ImageSize, as_size
@@ -26,7 +26,7 @@ _SIZE = (16, 16)
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(DataSource):
     """The digits 0 to 9, 60 % train, 20 % validation, 20 % test.
 
     The split is fixed and has no seed: the bundled ViT has seen this training split.

@@ -14,7 +14,7 @@ from robustpeft.data.duplicates import duplicate_warnings
 from robustpeft.data.folder_scan import scan
 from robustpeft.data.folder_split import SPLITS, assign
 from robustpeft.data.identity import ids_of_names
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.partition import TEST_SHARE, VALIDATION_SHARE, check_shares
 from robustpeft.data.reading import listing, read_images
 from robustpeft.data.resizing import ImageSize, as_size, describe
@@ -26,7 +26,7 @@ __all__ = ["Folder"]
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(DataSource):
     """``path/CLASS/IMAGE``, or ``path/{train,val,validation,test}/CLASS/IMAGE``.
 
     Splits that are there as folders are kept. Those that are missing are taken out of the rest, stratified by class,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.resizing import ImageSize
 from robustpeft.data.tensors import Tensors
 from robustpeft.errors import UserError, nearest_hint
@@ -18,7 +18,7 @@ _SPLIT_WORDS = {"train": ("train",), "validation": ("validation", "valid", "val"
 
 
 @dataclass(frozen=True)
-class HuggingFace:
+class HuggingFace(DataSource):
     """A data set with an image column and a class column.
 
     Missing splits are taken out of train as for `Tensors`; where only train and validation are published, the

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, final, runtime_checkable
+from typing import final
 
 from robustpeft.data.augment import Augment
 from robustpeft.data.resizing import ImageSize
@@ -70,10 +71,10 @@ class ImageData:
         return next(split.store.size for split in self.splits.values() if len(split))
 
 
-@runtime_checkable
-class DataSource(Protocol):
+@dataclass(frozen=True)
+class DataSource(ABC):
     """A frozen value that says where images come from."""
 
+    @abstractmethod
     def load(self, image_size: ImageSize = None) -> ImageData:
         """Return the data set, its images fitted to `image_size` (None: the size they have)."""
-        ...

@@ -22,7 +22,7 @@ from robustpeft.types import look_up
 
 __all__ = ["DATASETS", "DataSpec", "as_source", "load_data"]
 
-DATASETS: Mapping[str, type] = {
+DATASETS: Mapping[str, type[DataSource]] = {
     "digits": Digits,
     "folder": Folder,
     "parquet": Parquet,

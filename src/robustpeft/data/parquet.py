@@ -19,7 +19,7 @@ from torch import Tensor
 from robustpeft.data.decoding import open_image
 from robustpeft.data.duplicates import duplicate_warnings
 from robustpeft.data.identity import ids_of_contents
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.partition import complete
 from robustpeft.data.reading import read_images
 from robustpeft.data.resizing import ImageSize, as_size, describe
@@ -31,7 +31,7 @@ __all__ = ["Parquet"]
 
 
 @dataclass(frozen=True)
-class Parquet:
+class Parquet(DataSource):
     """Parquet files with encoded images (bytes, or the struct of bytes and path that Hugging Face writes) and labels.
 
     An image's id is a hash of its encoded bytes, the same however the rows are sharded or ordered. The encoded bytes

@@ -15,7 +15,7 @@ from torch import Tensor
 from robustpeft.data.decoding import BrokenImageError, to_rgb
 from robustpeft.data.duplicates import duplicate_warnings
 from robustpeft.data.identity import ids_of_names
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.partition import complete
 from robustpeft.data.reading import read_images
 from robustpeft.data.resizing import ImageSize, as_size, describe
@@ -26,7 +26,7 @@ __all__ = ["Tensors"]
 
 
 @dataclass(frozen=True)
-class Tensors:
+class Tensors(DataSource):
     """Map-style torch Datasets: ``len(d)``, and ``d[i]`` is (image, class number, ...).
 
     An image is a Pillow image, or a tensor (3 or 1, h, w), or an array (h, w, 3 or 1) or (h, w); uint8, or floating

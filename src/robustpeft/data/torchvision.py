@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robustpeft.data.image_data import ImageData
+from robustpeft.data.image_data import DataSource, ImageData
 from robustpeft.data.resizing import ImageSize
 from robustpeft.data.tensors import Tensors
 from robustpeft.errors import UserError, nearest_hint
@@ -23,7 +23,7 @@ _SPLIT_WORDS = {
 
 
 @dataclass(frozen=True)
-class Torchvision:
+class Torchvision(DataSource):
     """A classification data set of ``torchvision.datasets``.
 
     Its test split is the test split; its validation split, if it has one, the validation split, otherwise 15 % of

@@ -44,7 +44,7 @@ class AdapterHandle:
         self._originals = {name: self._before[name].detach().clone() for name in sorted(thawed)}
         self._replaced = {path: network.get_submodule(path) for path in modules}
         for path, module in modules.items():
-            _put(network, path, module.train(self._replaced[path].training))
+            _put(network, path, module)
         self._added = list(modules.values())
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in thawed or name not in self._before)
@@ -150,7 +150,6 @@ class AdapterHandle:
         """Take everything off: the network is bit for bit what it was, also in which parameters require gradients."""
         self._check_attached()
         for path, module in self._replaced.items():
-            module.train(self.model.network.get_submodule(path).training)
             _put(self.model.network, path, module)
         for name, original in self._originals.items():
             self._before[name].data = original.to(self._before[name].data)
@@ -166,4 +165,5 @@ class AdapterHandle:
 
 def _put(network: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, leaf = path.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, module)
+    owner = network.get_submodule(parent)
+    setattr(owner, leaf, module.train(owner.training))  # not as the old one: an adapter may train in a frozen owner

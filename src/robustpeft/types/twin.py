@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,19 +45,21 @@ def frozen_twin(module: nn.Module) -> nn.Module:
 
 
 def _twin(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
+    cls: type = type(module)
     if id(module) in seen:
         return seen[id(module)]
     if isinstance(module, torch.jit.ScriptModule):
         twin: nn.Module = copy.deepcopy(module).eval()
         for parameter in twin.parameters():  # a scripted module refuses Module.requires_grad_
             parameter.requires_grad_(False)
-    elif _folds(type(module)):
-        folded = cast(Foldable, module).folded()
+    elif _folds(cls):
+        folded = cast(Any, module).folded()
         assert isinstance(folded, nn.Module)
         twin = folded.eval().requires_grad_(False)
     else:
-        twin = object.__new__(type(module))  # copy.copy would do the same by way of pickling, ten times slower
-        twin.__dict__ = state = dict(module.__dict__)
+        twin = cast(nn.Module, object.__new__(cls))  # copy.copy would do the same by way of pickling, ten times slower
+        state: dict[str, Any] = dict(module.__dict__)
+        twin.__dict__ = state
         state["training"] = False
         state["_parameters"] = {name: _frozen(p) for name, p in module._parameters.items()}
         state["_buffers"] = dict(module._buffers)

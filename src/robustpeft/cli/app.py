@@ -1,0 +1,56 @@
+"""Which commands are there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import robustpeft
+from robustpeft.cli.audit import audit
+from robustpeft.cli.copy import copy
+from robustpeft.cli.demo import demo
+from robustpeft.cli.list import list_
+from robustpeft.cli.predict import predict
+from robustpeft.cli.report import report
+from robustpeft.cli.tune import tune
+from robustpeft.cli.user_errors import readable
+
+__all__ = ["app"]
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "tune": tune,
+    "audit": audit,
+    "predict": predict,
+    "report": report,
+    "list": list_,
+    "copy": copy,
+}
+
+app = typer.Typer(
+    help="Make pretrained Vision Transformers robust by training a few parameters, and measure how robust they are.",
+    epilog="Exit status: 0 done, 2 the input cannot be used (one message says why), 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug shows Python's own traceback, without the values of local variables
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(readable(_command))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"robustpeft {robustpeft.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""

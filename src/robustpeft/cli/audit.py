@@ -1,0 +1,84 @@
+"""``robustpeft audit``: how robust are these runs, and may we believe the number?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from robustpeft.cli.attack_option import attack_from_text
+from robustpeft.cli.progress import reporting
+
+if TYPE_CHECKING:
+    from robustpeft.auditing import Progress
+
+__all__ = ["audit"]
+
+
+def audit(
+    targets: Annotated[list[Path], typer.Argument(metavar="RUN", help="Directories of runs; one report for all.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: digits, torch/NAME, hf/USER/NAME, a folder, a Parquet file.",
+            show_default="what the first run was tuned on",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Directory of records and report.", show_default="RUN/audit")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(help="At most this many images, a stratified subset.", show_default="1000")
+    ] = None,
+    epsilons: Annotated[
+        str | None,
+        typer.Option(help="Radii, ascending: 1/255,2/255,4/255.", show_default="shares of what the run was tuned for"),
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="linf or l2.", show_default="what the run was tuned for")] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(help="For example pgd:steps=50,restarts=5; may be repeated.", show_default="fgsm, pgd:steps=20"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test, or validation while choosing.")] = "test",
+    seed: Annotated[int, typer.Option(help="Of the subset, the attacks and the perturbations.")] = 0,
+    undefended: Annotated[
+        bool,
+        typer.Option(
+            "--undefended", help="Audit the first run's frozen network beside it; a head that was new is fitted."
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
+) -> None:
+    """Attack and perturb test images, write audit.json for each run and one report for all."""
+    given: dict[str, Any] = {
+        "images": images,
+        "epsilons": None if epsilons is None else [part.strip() for part in epsilons.split(",")],
+        "norm": norm,
+        "attacks": None if attack is None else [attack_from_text(text) for text in attack],
+        "batch_size": batch_size,
+    }
+    where = output or targets[0] / "audit"
+    with reporting() as reporter:
+        from robustpeft.study.audit_runs import AuditRequest, audit_runs
+
+        request = AuditRequest(
+            data=data,
+            changes={field: value for field, value in given.items() if value is not None},
+            undefended=undefended,
+            split=split,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+        )
+
+        def show(label: str, progress: Progress) -> None:
+            reporter.phase(f"audit: {label}")
+            reporter.auditing(progress)
+
+        records = audit_runs(targets, where, request, show)
+    from robustpeft.cli.report import show_report
+
+    show_report(records, where)

@@ -1,0 +1,48 @@
+"""``robustpeft list``: what is there to choose from?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from robustpeft.cli.catalogue import TOPICS, Entry, entries_of
+from robustpeft.errors import UserError, nearest_hint
+
+__all__ = ["list_"]
+
+_NOTES = {
+    "datasets": "On the command line: digits, torch/cifar10, hf/USER/NAME, a folder, or a Parquet file.",
+    "backbones": "And every timm ViT by its name: python -c \"import timm; print(timm.list_models('*vit*'))\".",
+}
+
+
+def list_(
+    topic: Annotated[
+        str | None, typer.Argument(metavar="[TOPIC]", help=f"One of {', '.join(TOPICS)}.", show_default="all of them")
+    ] = None,
+) -> None:
+    """Show what there is, with every field and its default; package.module:Class of your own works too."""
+    if topic is not None and topic not in TOPICS:
+        raise UserError(f"there is no list of {topic!r}; {nearest_hint(topic, TOPICS)}")
+    for shown in TOPICS if topic is None else (topic,):
+        _print(shown, entries_of(shown))
+
+
+def _print(topic: str, entries: Sequence[Entry]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    with_fields = any(entry.fields for entry in entries)
+    table = Table(title=topic, title_justify="left", box=box.SIMPLE_HEAD, caption=_NOTES.get(topic))
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    if with_fields:
+        table.add_column("fields", overflow="fold")
+    for entry in entries:
+        cells = [Text(entry.name, style="bold"), Text(entry.summary)]
+        table.add_row(*cells, *([Text(", ".join(entry.fields))] if with_fields else []))
+    Console().print(table)

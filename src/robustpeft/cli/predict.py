@@ -1,0 +1,37 @@
+"""``robustpeft predict``: what does a tuned model say of a folder of pictures?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robustpeft.errors import UserError
+
+__all__ = ["predict"]
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures, in it and in the folders below it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Pictures per forward pass.")] = 64,
+) -> None:
+    """Write one line per picture: path, label, confidence, and why a picture cannot be read."""
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists; give another --output, or --overwrite")
+    from robustpeft import study
+
+    model = study.load(run, device=str(study.find_device(device)))
+    predictions = study.predict(model, folder, batch_size)
+    study.write_predictions(predictions, output)
+    broken = [prediction for prediction in predictions if prediction.problem]
+    for prediction in broken:
+        print(f"warning: {prediction.path} cannot be read: {prediction.problem}", file=sys.stderr)
+    if broken:
+        print(f"warning: {len(broken)} of {len(predictions)} pictures cannot be read", file=sys.stderr)
+    print(f"predictions: {output}")

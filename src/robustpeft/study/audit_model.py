@@ -1,0 +1,116 @@
+"""How is a model judged? Its test images, the audit, and what the record must say of the model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from robustpeft.auditing import AuditedData, AuditPlan, Progress, run_audit
+from robustpeft.backbones import ImageClassifier
+from robustpeft.data import ImageData, load_data
+from robustpeft.errors import UserError
+from robustpeft.pet import METHOD_AXIS, AdapterHandle
+from robustpeft.records import AuditRecord, Subject, write_record
+from robustpeft.study.axes import AXES
+from robustpeft.study.run_directory import Run, load
+from robustpeft.types import THREATS, Threat, name_of, to_plain
+
+__all__ = ["audit", "default_plan", "describe_subject"]
+
+
+def audit(
+    model: ImageClassifier | Run | str | Path,
+    data: Any,
+    *,
+    plan: AuditPlan | None = None,
+    label: str | None = None,
+    output: str | Path | None = None,
+    split: str = "test",
+    seed: int = 0,
+    observer: Callable[[Progress], None] | None = None,
+) -> AuditRecord:
+    """Return how accurate a model is on clean, attacked and perturbed images.
+
+    Args:
+        model: A classifier, a run, or the path of one.
+        data: As for `tune`; its test images are used.
+        plan: Attacks, radii, perturbations and number of images; by default made for the image size and for the threat
+            the model was tuned for.
+        label: Name of the model in tables; its technique by default.
+        output: Directory for ``audit.json`` and ``audit_images.jsonl``; not written if None.
+        split: ``test``, or ``validation`` while choosing.
+        seed: Of all randomness.
+        observer: Called as the audit goes on.
+
+    Raises:
+        UserError: If model and data do not fit each other.
+    """
+    if isinstance(model, Run):
+        model = model.model
+    elif isinstance(model, str | Path):
+        model = load(model)
+    images = data if isinstance(data, ImageData) else load_data(data, image_size=model.image_size)
+    _check_names(model, images)
+    record = run_audit(
+        model,
+        images.splits[split],
+        plan or default_plan(model.threat),
+        subject=describe_subject(model, label),
+        data=AuditedData(images.name, split, images.classes, images.note),
+        seed=seed,
+        command=" ".join(["robustpeft", *sys.argv[1:]]) if Path(sys.argv[0]).name == "robustpeft" else "",
+        observer=observer,
+    )
+    if output is not None:
+        write_record(record, Path(output))
+    return record
+
+
+def default_plan(threat: Threat | None) -> AuditPlan:
+    """Return FGSM and PGD-20 at a quarter, half and all of the radius a model was tuned for, and the perturbations.
+
+    Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall.
+    """
+    if threat is None or threat.epsilon == 0:
+        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255))
+    radii = tuple(threat.epsilon * share for share in (0.25, 0.5, 1.0))
+    return AuditPlan(epsilons=radii, norm=name_of(THREATS, threat))
+
+
+def describe_subject(model: ImageClassifier, label: str | None = None) -> Subject:
+    """Return what a record says of a model."""
+    parameters = sum(p.numel() for p in model.parameters())
+    handle = next((a for a in model.attachments if isinstance(a, AdapterHandle)), None)
+    return Subject(
+        label=label or (type(handle.method).__name__ if handle else "undefended"),
+        backbone=model.name,
+        backbone_digest=model.digest(),
+        num_parameters=parameters,
+        model_bytes=4 * parameters,
+        method=to_plain(handle.method, (METHOD_AXIS,)) if handle else None,
+        objective=model.tuning.get("objective"),
+        trained_threat=to_plain(model.threat, AXES),
+        num_trained=handle.num_parameters if handle else 0,
+        num_trained_head=handle.num_head_parameters if handle else 0,
+        adapter_bytes=4 * handle.num_parameters if handle else None,
+        tuning={key: model.tuning[key] for key in ("seconds", "best_epoch", "seed", "training") if key in model.tuning},
+    )
+
+
+def _check_names(model: ImageClassifier, images: ImageData) -> None:
+    """Raise if the classes have other names or another order: every label would mean something else."""
+    if not model.classes or model.classes == images.classes:
+        return
+    if sorted(model.classes) == sorted(images.classes):
+        where = next(i for i, (a, b) in enumerate(zip(model.classes, images.classes, strict=True)) if a != b)
+        raise UserError(
+            f"the classes of {images.name} come in another order than the model's: class {where} is "
+            f"{images.classes[where]!r} in the data and {model.classes[where]!r} in the model"
+        )
+    missing = sorted(set(images.classes) ^ set(model.classes))
+    raise UserError(
+        f"the model knows {len(model.classes)} classes, {images.name} has {len(images.classes)}; "
+        f"not in both: {', '.join(missing[:5])}"
+    )

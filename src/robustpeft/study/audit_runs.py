@@ -1,0 +1,184 @@
+"""How do several runs compare? Each is audited on the same images, under the same conditions."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robustpeft.auditing import AuditPlan, Progress
+from robustpeft.backbones import ImageClassifier
+from robustpeft.data import ImageData, load_data
+from robustpeft.errors import UserError, nearest_hint
+from robustpeft.pet import AdapterHandle
+from robustpeft.records import AuditRecord
+from robustpeft.records.store import RECORD_FILE
+from robustpeft.study.audit_model import audit, default_plan
+from robustpeft.study.axes import AXES
+from robustpeft.study.device import find_device
+from robustpeft.study.recipe import Recipe, read_recipe
+from robustpeft.study.run_directory import load
+from robustpeft.study.undefended import load_undefended
+from robustpeft.types import from_plain, to_plain
+
+__all__ = ["AuditRequest", "audit_runs"]
+
+_log = logging.getLogger(__name__)
+_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What is asked of an audit of runs.
+
+    Args:
+        data: The images, as for `tune`; None for those that the first run was tuned on.
+        changes: Fields of `AuditPlan` to set, as plain data; the rest is the plan of the first run's recipe, or the
+            default plan for the first threat that any of the runs was tuned for.
+        undefended: Audit the first run's frozen backbone too, without what was trained.
+        split: ``test``, or ``validation`` while choosing.
+        seed: Of the subset of images, the attacks and the perturbations.
+        device: As for `find_device`.
+        overwrite: Replace records that are there.
+    """
+
+    data: Any = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    undefended: bool = False
+    split: str = "test"
+    seed: int = 0
+    device: str = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split not in _SPLITS:
+            raise UserError(f"unknown split {self.split!r}; {nearest_hint(self.split, _SPLITS)}")
+
+
+def audit_runs(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    request: AuditRequest | None = None,
+    observer: Callable[[str, Progress], None] | None = None,
+) -> list[AuditRecord]:
+    """Return one record per model, the undefended one last; each is written as soon as it is complete.
+
+    Whatever can be refused is refused before the first attack: attacks may take hours.
+
+    Args:
+        runs: Directories of runs.
+        output: Each record goes into a directory of its own in it, named after the model.
+        request: What is asked.
+        observer: Called with the model's label as its audit goes on.
+
+    Raises:
+        UserError: If a run cannot be loaded, the models do not fit each other or the data, or records are there.
+    """
+    asked = request or AuditRequest()
+    device = str(find_device(asked.device))
+    paths = [Path(run) for run in runs]
+    if not paths:
+        raise UserError("an audit needs at least one run")
+    resolved = [path.resolve() for path in paths]
+    if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
+        raise UserError(f"the run {repeated[0]} was given twice")
+    models = _labelled([(path, load(path, device=device)) for path in paths])
+    first = next(iter(models.values()))
+    plan = _plan(paths[0], list(models.values()), asked.changes)
+    _check_alike(models)
+    images = _images(asked.data, paths[0], first)
+    if asked.undefended:
+        label, model = load_undefended(paths[0], images, device)
+        models[label] = model
+    folders = {label: Path(output) / _file_name(label) for label in models}
+    _check_free(folders.values(), overwrite=asked.overwrite)
+    records = []
+    for label, model in models.items():
+        records.append(
+            audit(
+                model,
+                images,
+                plan=plan,
+                label=label,
+                output=folders[label],
+                split=asked.split,
+                seed=asked.seed,
+                observer=None if observer is None else _with_label(observer, label),
+            )
+        )
+    return records
+
+
+def _labelled(loaded: Sequence[tuple[Path, ImageClassifier]]) -> dict[str, ImageClassifier]:
+    """Return the models by technique, with the run's name where that is not enough, and else with its path."""
+    techniques = [_technique(model) for _, model in loaded]
+    names = [f"{technique} ({path.resolve().name})" for technique, (path, _) in zip(techniques, loaded, strict=True)]
+    paths = [f"{technique} ({path})" for technique, (path, _) in zip(techniques, loaded, strict=True)]
+    labels = techniques
+    for longer in (names, paths):
+        times = Counter(labels)
+        labels = [label if times[label] == 1 else more for label, more in zip(labels, longer, strict=True)]
+    return {label: model for label, (_, model) in zip(labels, loaded, strict=True)}
+
+
+def _technique(model: ImageClassifier) -> str:
+    return next(type(a.method).__name__ for a in model.attachments if isinstance(a, AdapterHandle))
+
+
+def _plan(run: Path, models: Sequence[ImageClassifier], changes: Mapping[str, Any]) -> AuditPlan:
+    recipe = _recipe(run)
+    threat = next((model.threat for model in models if model.threat is not None), None)
+    plan = recipe.audit if recipe is not None and recipe.audit is not None else default_plan(threat)
+    if changes.get("norm", plan.norm) != plan.norm and "epsilons" not in changes:
+        raise UserError(f"epsilons must be given with norm {changes['norm']!r}: the radii of {plan.norm} are others")
+    return from_plain(AuditPlan, to_plain(plan, AXES) | dict(changes), AXES, "audit")
+
+
+def _recipe(run: Path) -> Recipe | None:
+    file = run / "recipe.yaml"
+    return read_recipe(str(file)) if file.is_file() else None
+
+
+def _images(data: Any, run: Path, model: ImageClassifier) -> ImageData:
+    if data is None:
+        recipe = _recipe(run)
+        if recipe is None:
+            raise UserError(f"{run} was not tuned from a recipe, so its data are not known; say which with --data")
+        data = recipe.data
+    images = load_data(data, image_size=model.image_size)
+    for warning in images.warnings:
+        _log.warning("%s: %s", images.name, warning)
+    return images
+
+
+def _check_alike(models: Mapping[str, ImageClassifier]) -> None:
+    """Raise if one report could not hold them all."""
+    first, *others = models.items()
+    for label, model in others:
+        if model.image_size != first[1].image_size:
+            raise UserError(
+                f"{first[0]} takes images of {first[1].image_size} pixels and {label} of {model.image_size}; the same "
+                "epsilon means another thing there, so they cannot be audited together"
+            )
+        if model.classes != first[1].classes:
+            raise UserError(f"{first[0]} and {label} do not know the same classes; they cannot be audited together")
+
+
+def _check_free(folders: Collection[Path], *, overwrite: bool) -> None:
+    if len(set(folders)) < len(folders):
+        raise UserError(f"two models would share a directory ({', '.join(map(str, folders))}); rename a run")
+    for folder in folders:
+        if (folder / RECORD_FILE).exists() and not overwrite:
+            raise UserError(f"{folder} holds an audit already; overwrite it, or give another output")
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-").lower()
+
+
+def _with_label(observer: Callable[[str, Progress], None], label: str) -> Callable[[Progress], None]:
+    return lambda progress: observer(label, progress)

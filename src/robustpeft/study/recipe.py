@@ -1,0 +1,134 @@
+"""What is an experiment on paper? One YAML file whose schema is the library's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robustpeft.attacks import PGD
+from robustpeft.auditing import AuditPlan
+from robustpeft.backbones import Backbone
+from robustpeft.data import Augment, DataSource, Digits
+from robustpeft.errors import UserError, nearest_hint
+from robustpeft.objectives import Objective, PgdAt
+from robustpeft.pet import FullLoRA, PETMethod
+from robustpeft.study.axes import AXES
+from robustpeft.training import TrainingPlan
+from robustpeft.types import Linf, Threat, from_plain, to_plain
+
+__all__ = ["Recipe", "dump_recipe", "read_recipe", "shipped_recipes"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment: what is tuned, on what, against what, how, and how it is judged.
+
+    Args:
+        backbone: The frozen network.
+        data: The images.
+        method: What is trained in its stead.
+        objective: What tuning minimises.
+        threat: The adversary it is tuned against.
+        training: How the parameters are moved.
+        augment: How training images are varied; None for what suits the data set.
+        audit: How the result is judged; None for the default of `rp.audit`.
+        seed: Of all randomness.
+    """
+
+    backbone: Backbone = field(default_factory=Backbone)
+    data: DataSource = field(default_factory=Digits)
+    method: PETMethod = field(default_factory=FullLoRA)
+    objective: Objective = field(default_factory=lambda: PgdAt(PGD(steps=10, keep="last")))
+    threat: Threat = field(default_factory=lambda: Linf(8 / 255))
+    training: TrainingPlan = field(default_factory=TrainingPlan)
+    augment: Augment | None = None
+    audit: AuditPlan | None = None
+    seed: int = 0
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the package, by name."""
+    folder = Path(str(resources.files("robustpeft.study") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a file or of a shipped name, with dotted overrides applied.
+
+    Args:
+        name: Path of a YAML file, or the name of a shipped recipe.
+        overrides: Each ``key.sub=value``, the value in YAML: ``training.epochs=5``, ``threat.epsilon=8/255``.
+
+    Raises:
+        UserError: If there is no such recipe, it is not valid YAML, or it has an unknown key or a wrong value.
+    """
+    path = Path(name)
+    if not path.is_file():
+        shipped = shipped_recipes()
+        if name not in shipped:
+            raise UserError(f"no recipe {name!r}: not a file, and not shipped; {nearest_hint(name, shipped)}")
+        path = shipped[name]
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(plain, dict):
+        raise UserError(f"{path} must hold a mapping; got {type(plain).__name__}")
+    recipe = from_plain(Recipe, plain, AXES)
+    if not overrides:
+        return recipe
+    resolved = to_plain(recipe, AXES)  # every default written out, so that each can be overridden
+    for override in overrides:
+        _apply(resolved, override)
+    return from_plain(Recipe, resolved, AXES)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML, every field written out; reading it gives an equal recipe."""
+    # A backbone stands on no axis, though its `load` makes it look like a data source.
+    plain = to_plain(recipe, AXES) | {"backbone": to_plain(recipe.backbone, ())}
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _apply(plain: dict[str, Any], override: str) -> None:
+    """Set one dotted key; naming another entry of an axis drops the fields of the former one."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"an override is key.sub=value, for example training.epochs=5; got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"the value in {override!r} is not valid YAML: {error}") from error
+    *parents, leaf = key.split(".")
+    here: Any = plain
+    for parent in parents:
+        here = _below(here, parent, override)
+    if not isinstance(here, dict):
+        raise UserError(f"{override!r}: {'.'.join(parents)} is not a mapping")
+    tag = _tag(parents[-1]) if parents else None
+    if leaf == tag and here.get(leaf) not in (None, value):
+        here.clear()
+    here[leaf] = value
+
+
+def _below(here: Any, key: str, override: str) -> Any:
+    """Return what stands under `key`, as a mapping or list: a name alone becomes one, what is missing is made."""
+    place: Any = key
+    if isinstance(here, list):
+        if not (key.isdigit() and int(key) < len(here)):
+            raise UserError(f"{override!r}: {key!r} must be the number of one of {len(here)} entries, from 0")
+        place = int(key)
+    found = here[place] if isinstance(here, list) else here.get(key)
+    if not isinstance(found, dict | list):
+        here[place] = {_tag(key): found} if isinstance(found, str) else {}
+    return here[place]
+
+
+def _tag(field_name: str) -> str:
+    return {"threat": "norm", "data": "source"}.get(field_name, "name")

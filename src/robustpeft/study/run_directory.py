@@ -1,0 +1,159 @@
+"""What does tuning leave behind, and how does it become a model again?
+
+adapter_config.json, adapter_model.safetensors   the technique and everything that was trained
+robustpeft.json                                   what it belongs to: backbone and digest, classes, threat, data
+metrics.jsonl, tensorboard/, checkpoints/         the course of tuning
+recipe.yaml                                       the resolved recipe, where it was tuned from one
+README.md                                         a model card
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import robustpeft
+from robustpeft.backbones import Backbone, ImageClassifier
+from robustpeft.data import image_transform
+from robustpeft.errors import UserError
+from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter
+from robustpeft.records import write_json
+from robustpeft.study.axes import AXES
+from robustpeft.types import Threat, from_plain, to_plain
+
+__all__ = ["DEMO_FILE", "SIDECAR_FILE", "Run", "load", "prepare_directory", "read_sidecar", "write_sidecar"]
+
+SIDECAR_FILE = "robustpeft.json"
+DEMO_FILE = ".robustpeft-demo"
+"""Marks a directory of several runs that may be replaced as a whole."""
+SIDECAR_VERSION = 1
+_OURS = (SIDECAR_FILE, "metrics.jsonl", "checkpoints", DEMO_FILE)
+_FIELDS = {"backbone", "backbone_name", "backbone_digest", "classes", "threat", "tuning"}  # what `load` reads
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished tuning run.
+
+    Args:
+        path: Its directory.
+        model: The tuned classifier, in eval mode.
+        tuning: Facts of the tuning: epochs, best epoch, validation counts, seconds, ...
+    """
+
+    path: Path
+    model: ImageClassifier
+    tuning: dict[str, Any]
+
+
+def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make the directory of a run.
+
+    Raises:
+        UserError: If it exists and is not empty, unless asked to resume or overwrite; a directory that is not a run's
+            is never deleted.
+    """
+    if resume and overwrite:
+        raise UserError(f"resume goes on with the run in {path}, overwrite deletes it; ask for one of the two")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; give a directory for the run")
+    occupied = path.is_dir() and any(path.iterdir())
+    if occupied and not (resume or overwrite):
+        raise UserError(f"{path} is not empty; resume the run there, overwrite it, or give another directory")
+    if occupied and overwrite:
+        if not any((path / name).exists() for name in _OURS):
+            raise UserError(f"{path} holds something that is not a run of robustpeft; it is not overwritten")
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def write_sidecar(directory: Path, model: ImageClassifier) -> None:
+    """Write what the adapter belongs to."""
+    write_json(
+        directory / SIDECAR_FILE,
+        {
+            "version": SIDECAR_VERSION,
+            "robustpeft": robustpeft.__version__,
+            "backbone": to_plain(model.origin, ()),
+            "backbone_name": model.name,
+            "backbone_digest": model.digest(),
+            "image_size": model.image_size,
+            "mean": model.normalize.mean.flatten().tolist(),
+            "std": model.normalize.std.flatten().tolist(),
+            "classes": list(model.classes),
+            "threat": to_plain(model.threat, AXES),
+            "tuning": model.tuning,
+        },
+    )
+
+
+def read_sidecar(directory: Path) -> dict[str, Any]:
+    """Return what an adapter belongs to.
+
+    Raises:
+        UserError: If the directory is no run, or was written by another version.
+    """
+    file = directory / SIDECAR_FILE
+    if not file.is_file():
+        unfinished = " (tuning there has not finished: resume it)" if (directory / "checkpoints").is_dir() else ""
+        raise UserError(f"{directory} is not a finished run: {SIDECAR_FILE} is missing{unfinished}")
+    try:
+        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        version = plain["version"]
+        missing = sorted(_FIELDS - plain.keys())
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+    if version != SIDECAR_VERSION:
+        raise UserError(f"{file} has version {version}; this robustpeft reads version {SIDECAR_VERSION}")
+    if missing:
+        raise UserError(f"{file} is damaged: {', '.join(missing)} missing")
+    return plain
+
+
+def load(
+    path: str | Path, *, weights: str | Path | None = None, model: ImageClassifier | None = None, device: str = "cpu"
+) -> ImageClassifier:
+    """Return the tuned classifier of a run, in eval mode: images in [0, 1] to logits.
+
+    Its attributes `classes`, `threat` and `transform` (a PIL image to a tensor) say how to use it.
+
+    Args:
+        path: The run's directory.
+        weights: Where the backbone's weights lie now, if they moved.
+        model: The frozen classifier to put the adapter on, for a network of one's own that no name can build.
+        device: Where to put it.
+
+    Raises:
+        UserError: If files are missing or damaged, or the backbone is not the one it was tuned on.
+    """
+    directory = Path(path)
+    said = read_sidecar(directory)
+    if model is None:
+        model = _rebuild(said, directory, weights)
+    found = model.digest()
+    if found != said["backbone_digest"]:
+        raise UserError(
+            f"the adapter in {directory} belongs to other weights of {said['backbone_name']}: its digest is "
+            f"{said['backbone_digest'][:12]}..., these have {found[:12]}...; give the right file as weights="
+        )
+    handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS)
+    handle.train(False)
+    model.classes = tuple(said["classes"])
+    if said["threat"] is not None:
+        model.threat = from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
+    model.transform = image_transform(model.image_size)
+    model.tuning = said["tuning"]
+    return model.to(device).eval()
+
+
+def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) -> ImageClassifier:
+    if said["backbone"] is None:
+        raise UserError(
+            f"{directory} was tuned on a network of its author's own ({said['backbone_name']}); build it, rp.wrap it "
+            "and give it as rp.load(path, model=...)"
+        )
+    plain = said["backbone"] | ({} if weights is None else {"weights": str(weights)})
+    return from_plain(Backbone, plain, AXES, "backbone").load()

@@ -1,0 +1,170 @@
+"""How does a frozen model become a tuned one? Data, technique, objective and threat meet here."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+from robustpeft.backbones import ImageClassifier
+from robustpeft.data import Augment, ImageData, image_transform, load_data
+from robustpeft.errors import UserError
+from robustpeft.objectives import Objective, PgdAt
+from robustpeft.pet import AdapterHandle, FullLoRA, PETMethod
+from robustpeft.records import write_text
+from robustpeft.study.axes import AXES
+from robustpeft.study.card import model_card
+from robustpeft.study.device import find_device
+from robustpeft.study.recipe import Recipe, dump_recipe
+from robustpeft.study.run_directory import Run, prepare_directory, write_sidecar
+from robustpeft.training import Fit, Observer, Task, TrainingPlan, fit, is_first_process
+from robustpeft.types import Linf, Threat, to_plain
+
+__all__ = ["tune", "tune_recipe"]
+
+_log = logging.getLogger(__name__)
+
+
+def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
+    model: ImageClassifier,
+    data: Any,
+    *,
+    output: str | Path,
+    method: PETMethod | None = None,
+    objective: Objective | None = None,
+    threat: Threat | None = None,
+    training: TrainingPlan | None = None,
+    augment: Augment | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Attach a technique to a frozen model, tune it, keep what was best on validation images, and save the run.
+
+    Args:
+        model: From `load_backbone` or `wrap`; changed in place.
+        data: A name, a folder, a Parquet file, a torch data set, a `DataSource` or loaded `ImageData`.
+        output: Directory of the run; must be new or empty unless resuming or overwriting.
+        method: FullLoRA by default.
+        objective: PGD adversarial training by default.
+        threat: Linf with 8/255 by default.
+        training: How the parameters are moved.
+        augment: How training images are varied; what suits the data set by default.
+        seed: Of all randomness.
+        resume: Go on from the last checkpoint in `output`; start anew if there is none.
+        overwrite: Delete the run that is there.
+        observer: Called after every step.
+
+    Raises:
+        UserError: For input that cannot be used; the message says what and where.
+        KeyboardInterrupt: On Ctrl-C; the last checkpoint is kept and `resume` goes on from it.
+    """
+    method, objective = method or FullLoRA(), objective or PgdAt()
+    threat, training = threat or Linf(8 / 255), training or TrainingPlan()
+    if not isinstance(model, ImageClassifier):
+        raise UserError(f"tune takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}")
+    images = data if isinstance(data, ImageData) else load_data(data, image_size=model.image_size)
+    _check_images(model, images)
+    for warning in images.warnings:
+        _log.warning("%s: %s", images.name, warning)
+    directory = Path(output)
+    handle = method.attach(model, seed=seed)
+    model.classes = images.classes
+    model.threat = threat if objective.adversarial else None
+    model.transform = image_transform(images.image_size)
+    validation = images.validation
+    if training.selection_images is not None:
+        validation = validation.take(training.selection_images, seed)
+    task = Task(handle, images.train, validation, objective, threat, training, augment or images.default_augment, seed)
+    try:
+        prepare_directory(directory, resume=resume, overwrite=overwrite)  # last: it may delete what is there
+        result = fit(task, directory, resume=resume, observer=observer)
+    except BaseException:
+        handle.detach()
+        raise
+    model.tuning = _facts(task, images, result)
+    if is_first_process():
+        _save(directory, handle)
+    return Run(directory, model.eval(), model.tuning)
+
+
+def tune_recipe(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> Run:
+    """Tune what a recipe describes and save the resolved recipe beside the result.
+
+    The head gets as many classes as the data have, unless the recipe says otherwise.
+    """
+    where = find_device(device)
+    model, images = load_pair(recipe)
+    model.to(where)
+    run = tune(
+        model,
+        images,
+        output=output,
+        method=recipe.method,
+        objective=recipe.objective,
+        threat=recipe.threat,
+        training=recipe.training,
+        augment=recipe.augment,
+        seed=recipe.seed,
+        resume=resume,
+        overwrite=overwrite,
+        observer=observer,
+    )
+    if is_first_process():
+        write_text(run.path / "recipe.yaml", dump_recipe(recipe))
+    return run
+
+
+def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:
+    """Return the frozen model and the images, made for each other: one image size, one number of classes."""
+    model = recipe.backbone.load()
+    images = recipe.data.load(model.image_size)
+    if recipe.backbone.num_classes is None and model.num_classes != len(images.classes):
+        model = dataclasses.replace(recipe.backbone, num_classes=len(images.classes)).load()
+    return model, images
+
+
+def _check_images(model: ImageClassifier, images: ImageData) -> None:
+    for name in ("train", "validation"):
+        if not len(images.splits[name]):
+            raise UserError(f"{images.name} has no {name} images; one part is tuned on, another chooses the epoch")
+    if model.num_classes is not None and model.num_classes != len(images.classes):
+        raise UserError(
+            f"the model answers with {model.num_classes} classes, {images.name} has {len(images.classes)}; "
+            f"load the backbone with num_classes={len(images.classes)}"
+        )
+
+
+def _facts(task: Task, images: ImageData, result: Fit) -> dict[str, Any]:
+    return {
+        "objective": to_plain(task.objective, AXES),
+        "training": to_plain(task.plan, AXES),
+        "seed": task.seed,
+        "data": images.name,
+        "data_note": images.note,
+        "preprocessing": images.preprocessing,
+        "split_digests": {name: split.digest for name, split in images.splits.items()},
+        "num_train": len(images.train),
+        "num_trained": sum(p.numel() for p in task.tunable.named_parameters().values()),
+        "best_epoch": result.best_epoch,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "validation": dataclasses.asdict(result.scores),
+    }
+
+
+def _save(directory: Path, handle: AdapterHandle) -> None:
+    """Write the adapter, then what it belongs to, then the card: a run with a sidecar is complete."""
+    handle.save(directory)
+    write_text(directory / "README.md", model_card(handle))
+    write_sidecar(directory, handle.model)

@@ -1,0 +1,49 @@
+import pytest
+import torch
+from hypothesis import given, strategies as st
+
+from robustpeft.attacks.losses import LOSSES, cross_entropy, find_loss, margin
+from robustpeft.types import UserError
+
+LOGITS = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 3.0], [5.0, -2.0, 4.0]])
+
+
+def test_cross_entropy_is_minus_the_log_of_the_share_of_the_label():
+    found = cross_entropy(LOGITS, torch.tensor([0, 1, 2]))
+    shares = LOGITS.exp() / LOGITS.exp().sum(1, keepdim=True)
+    torch.testing.assert_close(found, -torch.stack([shares[0, 0], shares[1, 1], shares[2, 2]]).log())
+
+
+def test_the_margin_is_positive_exactly_when_another_class_is_above_the_label():
+    assert margin(LOGITS, torch.tensor([0, 0, 2])).tolist() == [-1.0, 3.0, 1.0]
+
+
+def test_a_tie_has_margin_zero():
+    assert margin(LOGITS[1:2], torch.tensor([1])).item() == 0.0
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=6), st.data())
+def test_the_margin_agrees_with_a_loop_over_the_classes(row, data):
+    label = data.draw(st.integers(0, len(row) - 1))
+    found = margin(torch.tensor([row]), torch.tensor([label])).item()
+    best_other = max(value for i, value in enumerate(row) if i != label)
+    assert found == (torch.tensor(best_other) - torch.tensor(row[label])).item()
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_each_image_has_a_loss_of_its_own(name):
+    labels = torch.tensor([0, 1, 2])
+    together = find_loss(name)(LOGITS, labels)
+    assert together.shape == (3,)
+    for i in range(3):
+        torch.testing.assert_close(find_loss(name)(LOGITS[i : i + 1], labels[i : i + 1]), together[i : i + 1])
+
+
+def test_a_margin_needs_two_classes():
+    with pytest.raises(UserError, match="at least two classes"):
+        margin(torch.zeros(2, 1), torch.tensor([0, 0]))
+
+
+def test_an_unknown_loss_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, margin"):
+        find_loss("crossentropy")

@@ -1,0 +1,127 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from robustpeft.records import AuditRecord, read_record
+
+
+def audit(place: Any, type_in: Callable[..., Any], *more: object) -> AuditRecord:
+    ended = type_in("audit", place.run(), *more, "--device", "cpu")
+    assert ended.status == 0, ended.err
+    return read_record(place.path / "run" / "audit" / "lora")
+
+
+def test_record_and_report_are_written_and_the_report_is_named_last(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in("audit", place.run(), "--device", "cpu")
+    folder = place.path / "run" / "audit"
+    assert ended.out.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    assert (folder / "report.md").is_file()
+    assert "Clean" in ended.out
+    assert read_record(folder / "lora")["clean"].correct.n == read_record(folder / "lora").data.n
+
+
+def test_the_plan_is_the_recipes(place: Any, type_in: Callable[..., Any]) -> None:
+    record = audit(place, type_in)
+    assert [m.key for m in record.measurements] == ["clean", "fgsm@linf:0.05", "fgsm@linf:0.1", "pixel_drop@0.5"]
+    assert (record.data.name, record.data.split) == ("photos", "test")
+
+
+def test_options_replace_parts_of_the_plan(place: Any, type_in: Callable[..., Any]) -> None:
+    record = audit(
+        place,
+        type_in,
+        "--attack",
+        "pgd:steps=2,restarts=2",
+        "--attack",
+        "fgsm",
+        "--norm",
+        "l2",
+        "--images",
+        "3",
+        "--epsilons",
+        "1/255, 0.5",
+        "--seed",
+        "7",
+        "--split",
+        "validation",
+        "--batch-size",
+        "2",
+    )
+    attacks = record.of("attack")
+    assert {m.key for m in attacks} == {"pgd@l2:1/255", "pgd@l2:0.5", "fgsm@l2:1/255", "fgsm@l2:0.5"}
+    assert record["pgd@l2:0.5"].settings["restarts"] == 2
+    assert (record.data.n, record.data.split, record.seed) == (3, "validation", 7)
+
+
+def test_other_data_can_be_named(place: Any, type_in: Callable[..., Any]) -> None:
+    (place.path / "photos").rename(place.path / "moved")
+    assert audit(place, type_in, "--data", place.path / "moved").data.name == "moved"
+
+
+def test_several_runs_stand_in_one_report_on_the_same_images(place: Any, type_in: Callable[..., Any]) -> None:
+    place.run("first"), place.run("second")
+    ended = type_in("audit", "first", "second", "--output", "both", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    records = [read_record(place.path / "both" / name) for name in ("lora-first", "lora-second")]
+    assert [record.subject.label for record in records] == ["LoRA (first)", "LoRA (second)"]
+    assert records[0].rows == records[1].rows
+    assert "LoRA (first)" in (place.path / "both" / "report.html").read_text()
+
+
+def test_an_audit_is_only_replaced_when_asked(place: Any, type_in: Callable[..., Any]) -> None:
+    first = audit(place, type_in)
+    again = type_in("audit", "run", "--seed", "1", "--overwrite", "--device", "cpu")
+    assert again.status == 0
+    assert (first.seed, read_record(place.path / "run" / "audit" / "lora").seed) == (0, 1)
+
+
+@pytest.mark.parametrize("width", [None, 2])
+def test_undefended_is_the_backbone_without_what_was_trained(
+    place: Any, type_in: Callable[..., Any], width: int | None
+) -> None:
+    from safetensors.torch import save_file
+
+    from robustpeft.backbones import load_backbone
+
+    weights = place.path / "two.safetensors"
+    save_file(load_backbone("digits_vit", num_classes=2, weights=None).network.state_dict(), weights)
+    asked = [] if width is None else [f"backbone.num_classes={width}"]
+    assert type_in(*place.tune(f"backbone.weights={weights}", "training.epochs=1", *asked)).status == 0
+    ended = type_in("audit", "new", "--undefended", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    undefended = read_record(place.path / "new" / "audit" / "undefended").subject
+    assert (undefended.label, undefended.method, undefended.num_trained) == ("undefended", None, 0)
+    assert undefended.trained_threat is None
+    tuned = read_record(place.path / "new" / "audit" / "lora").subject
+    assert undefended.backbone_digest == tuned.backbone_digest
+    assert tuned.num_trained > 0
+
+
+def test_undefended_with_a_new_head_is_a_linear_probe_and_called_so(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in("audit", place.run(), "--undefended", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    record = read_record(place.path / "run" / "audit" / "undefended-linear-probe")
+    assert record.subject.label == "undefended (linear probe)"
+    assert (record.subject.method, record.subject.trained_threat) == (None, None)
+
+
+def test_a_run_of_another_image_size_is_refused_before_any_attack(place: Any, type_in: Callable[..., Any]) -> None:
+    place.run()
+    assert type_in(*place.tune("backbone.image_size=24", "training.epochs=1")).status == 0
+    ended = type_in("audit", "run", "new", "--output", "both", "--device", "cpu")
+    assert ended.status == 2
+    assert "same epsilon means another thing" in " ".join(ended.err.split())
+    assert not (place.path / "both").exists()
+
+
+def test_a_run_of_other_classes_is_refused_before_any_attack(place: Any, type_in: Callable[..., Any]) -> None:
+    place.run()
+    file = place.run("other") / "robustpeft.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | {"classes": said["classes"][::-1]}))
+    ended = type_in("audit", "run", "other", "--output", "both", "--device", "cpu")
+    assert ended.status == 2
+    assert "do not know the same classes" in ended.err
+    assert not (place.path / "both").exists()

@@ -1,0 +1,34 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustpeft.records import AuditRecord, DataInfo, Measurement, Rate, Subject, write_record
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for label in ("LoRA", "FullLoRA"):
+        subject = Subject(label, "digits_vit", "b" * 64, 100, 400)
+        data = DataInfo("photos", "test", 4, ("cat", "dog"), (16, 16), "d" * 64)
+        clean = Measurement("clean", "clean", "clean", Rate(3, 4), (Rate(2, 2), Rate(1, 2)))
+        write_record(AuditRecord(subject, data, (clean,)), tmp_path / "audit" / label.lower())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "audit"
+
+
+def test_the_report_lies_where_all_records_lie(records: Path, type_in: Callable[..., Any]) -> None:
+    ended = type_in("report", "audit/lora", "audit/fulllora/audit.json")
+    assert ended.out.splitlines()[-1] == f"report: {records / 'report.html'}"
+    assert "FullLoRA" in ended.out
+    assert "FullLoRA" in (records / "report.md").read_text()
+
+
+def test_of_one_record_it_lies_beside_it(records: Path, type_in: Callable[..., Any]) -> None:
+    assert type_in("report", "audit/lora").status == 0
+    assert (records / "lora" / "report.html").is_file()
+
+
+def test_or_where_it_is_asked_for(records: Path, type_in: Callable[..., Any]) -> None:
+    assert "report: there/report.html" in type_in("report", "audit/lora", "--output", "there").out

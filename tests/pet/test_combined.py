@@ -1,0 +1,64 @@
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from robustpeft.pet import Combined, Full, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases
+from robustpeft.types import UserError
+
+PARTS = {
+    "adapter": (
+        LoRA(r=2),
+        LNLoRA(r=3, components=("q", "fc1")),
+        FullLoRA(r=2, patch_embed=False),
+        LoRA(r=1, components=("patch_embed",)),
+    ),
+    "in_place": (
+        NormsAndBiases(),
+        NormsAndBiases(embeddings=False),
+        NormsAndBiases(norms=False),
+        LinearProbe(),
+        Full(),
+    ),
+}
+
+
+def test_a_sum_is_flat_and_keeps_the_order():
+    parts = (LoRA(r=2), NormsAndBiases(), LinearProbe())
+    assert parts[0] + parts[1] + parts[2] == Combined(parts) == Combined((Combined(parts[:2]), parts[2]))
+    assert (parts[0] + (parts[1] + parts[2])).methods == parts
+
+
+@given(adapter=st.sampled_from(PARTS["adapter"]), others=st.lists(st.sampled_from(PARTS["in_place"]), min_size=1))
+@settings(max_examples=20, deadline=None)
+def test_the_count_is_that_of_the_union(build, adapter, others):
+    model = build(depth=1)
+    method = Combined((adapter, *others))
+    count = method.count(model)
+    handle = method.attach(model)
+    assert handle.num_parameters - handle.num_head_parameters == count
+    union = set().union(*(other.thawed(model) for other in others)) - {"head.weight", "head.bias"}
+    in_place = sum(model.network.get_parameter(name).numel() for name in union if name not in handle.added_names())
+    added = sum(model.network.get_parameter(name).numel() for name in handle.added_names())
+    assert count == in_place + added
+
+
+def test_branches_of_several_techniques_stand_side_by_side(model, images):
+    before = model(images)
+    handle = (LoRA(r=2, components=("fc1",)) + LNLoRA(r=2, components=("q", "k", "v"))).attach(model)
+    assert torch.equal(model(images), before)
+    layers = {name.split(".adapter.")[0].split(".", 2)[-1] for name in handle.added_names()}
+    assert layers == {"mlp.fc1", "attn.qkv"}
+    handle.detach()
+    assert torch.equal(model(images), before)
+
+
+def test_two_techniques_at_one_layer_are_refused_and_nothing_is_attached(model):
+    with pytest.raises(UserError, match=r"both adapt blocks\.0\.attn\.qkv; give each its own layers"):
+        (LoRA(r=2, components=("q",)) + LNLoRA(r=2, components=("k",))).attach(model)
+    assert model.attachments == []
+
+
+@pytest.mark.parametrize("methods", [(), (LoRA(),)])
+def test_fewer_than_two_are_refused(methods):
+    with pytest.raises(UserError, match=f"at least two methods; got {len(methods)}"):
+        Combined(methods)

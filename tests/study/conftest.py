@@ -1,0 +1,42 @@
+"""A hundred digits, the bundled ViT, and one short tuning run that the tests of this room share."""
+
+import dataclasses
+
+import pytest
+
+from robustpeft.attacks import PGD
+from robustpeft.backbones import Backbone
+from robustpeft.data import Digits
+from robustpeft.objectives import PgdAt
+from robustpeft.pet import FullLoRA
+from robustpeft.study import tune
+from robustpeft.training import TrainingPlan
+from robustpeft.types import Linf
+
+
+@pytest.fixture(scope="session")
+def digits():
+    whole = Digits().load(16)
+    return dataclasses.replace(
+        whole, train=whole.train.take(100), validation=whole.validation.take(40), test=whole.test.take(40)
+    )
+
+
+@pytest.fixture(scope="session")
+def tune_digits(digits):
+    def run(output, **changes):
+        options = {
+            "method": FullLoRA(r=2),
+            "objective": PgdAt(PGD(steps=1, keep="last")),
+            "threat": Linf(0.05),
+            "training": TrainingPlan(epochs=1, batch_size=50, learning_rate=5e-3, selection_attack=PGD(steps=1)),
+            **changes,
+        }
+        return tune(Backbone().load(), digits, output=output, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run(tune_digits, tmp_path_factory):
+    return tune_digits(tmp_path_factory.mktemp("runs") / "fulllora")

@@ -1,0 +1,123 @@
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import robustpeft as rp
+from robustpeft.backbones import Backbone, ImageClassifier, Normalize
+from robustpeft.errors import UserError
+from robustpeft.pet import Full
+from robustpeft.study.run_directory import prepare_directory
+from robustpeft.types import Linf
+
+
+def copied(run, tmp_path):
+    return shutil.copytree(run.path, tmp_path / "copy")
+
+
+def change(path, **values):
+    file = path / "robustpeft.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_loaded_run_answers_as_the_model_that_was_tuned(run, digits):
+    images = next(digits.test.batches(16)).images
+    loaded = rp.load(run.path)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), run.model(images))
+    assert not loaded.training
+    assert loaded.classes == tuple("0123456789")
+    assert loaded.threat == Linf(0.05)
+
+
+def test_the_transform_makes_an_image_the_model_takes(run):
+    loaded = rp.load(run.path)
+    image = loaded.transform(Image.new("L", (40, 30), 255))
+    assert image.shape == (3, 16, 16)
+    assert float(image.min()) == 1.0
+
+
+def test_a_run_leaves_the_files_that_are_promised(run):
+    names = {f.name for f in run.path.iterdir()}
+    assert {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "robustpeft.json",
+        "metrics.jsonl",
+        "README.md",
+    } <= names
+    card = (run.path / "README.md").read_text()
+    assert "base_model: digits_vit" in card
+    assert f"{run.model.attachments[0].num_parameters:,}" in card
+
+
+def test_another_backbone_is_refused_by_its_digest(run, tmp_path):
+    path = copied(run, tmp_path)
+    change(path, backbone=json.loads((path / "robustpeft.json").read_text())["backbone"] | {"weights": False})
+    with pytest.raises(UserError, match=r"belongs to other weights of digits_vit: its digest"):
+        rp.load(path)
+
+
+def test_fully_tuned_weights_come_back_too(tune_digits, digits, tmp_path):
+    run = tune_digits(tmp_path / "full", method=Full())
+    images = next(digits.test.batches(16)).images
+    loaded = rp.load(run.path)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), run.model(images))
+
+
+def test_a_network_of_ones_own_is_given_at_loading(digits, tmp_path):
+    def build():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
+        return ImageClassifier(
+            network, Normalize((0.5,) * 3, (0.5,) * 3), num_classes=10, image_size=(16, 16), name="mine"
+        )
+
+    plan = rp.TrainingPlan(epochs=1, selection_attack=rp.PGD(steps=1))
+    run = rp.tune(build(), digits, method=Full(), training=plan, objective=rp.Natural(), output=tmp_path / "run")
+    with pytest.raises(UserError, match=r"network of its author's own \(mine\)"):
+        rp.load(run.path)
+    images = next(digits.test.batches(16)).images
+    assert torch.equal(rp.load(run.path, model=build())(images), run.model(images))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "damaged"), ("[]", "damaged"), ('{"version": 99}', "version 99"), (None, "not a finished run")],
+)
+def test_a_sidecar_that_cannot_be_used_is_refused(run, tmp_path, content, message):
+    path = copied(run, tmp_path)
+    if content is None:
+        (path / "robustpeft.json").unlink()
+    else:
+        (path / "robustpeft.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        rp.load(path)
+
+
+def test_a_directory_in_use_is_only_replaced_if_it_is_a_run(tmp_path):
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    (foreign / "a.jpg").write_text("x")
+    with pytest.raises(UserError, match="not empty"):
+        prepare_directory(foreign, resume=False, overwrite=False)
+    with pytest.raises(UserError, match="not a run"):
+        prepare_directory(foreign, resume=False, overwrite=True)
+    assert (foreign / "a.jpg").exists()
+    mine = tmp_path / "run"
+    mine.mkdir()
+    (mine / "metrics.jsonl").write_text("")
+    prepare_directory(mine, resume=True, overwrite=False)
+    assert (mine / "metrics.jsonl").exists()
+    prepare_directory(mine, resume=False, overwrite=True)
+    assert list(mine.iterdir()) == []
+    with pytest.raises(UserError, match="is a file"):
+        prepare_directory(foreign / "a.jpg", resume=False, overwrite=False)
+
+
+def test_the_backbone_value_builds_the_model_again():
+    assert rp.load_backbone("digits_vit").origin == Backbone()
