@@ -1,7 +1,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +19,10 @@ def test_options_reach_the_demo_and_the_report_is_named_last(
         (Measurement("clean", "clean", "clean", Rate(3, 4), (Rate(2, 2), Rate(1, 2))),),
     )
 
-    def demo(output: Path, **options: Any) -> tuple[list[AuditRecord], Path]:
+    def demo(output: Path, **options: Any) -> SimpleNamespace:
         given.update(options, output=output)
         options["reporter"].phase("tuning: LoRA")
-        return [record], output / "report.html"
+        return SimpleNamespace(records=(record,), report=output / "report.html", comparison="| arm |")
 
     fake = ModuleType("robustpeft.study.demo")
     fake.demo = demo  # type: ignore[attr-defined]
@@ -34,5 +34,6 @@ def test_options_reach_the_demo_and_the_report_is_named_last(
     lines = ended.out.splitlines()
     assert lines[0] == "tuning: LoRA"
     assert "75.0 %" in ended.out
+    assert "| arm |" in ended.out
     assert "robustpeft tune fulllora-folder data.path=PHOTOS" in ended.out
     assert lines[-1] == "report: there/report.html"

@@ -17,7 +17,7 @@ def demo(
         "robustpeft-demo"
     ),
     with_full: Annotated[
-        bool, typer.Option("--with-full", help="Compare with full adversarial tuning; takes longer.")
+        bool, typer.Option("--with-full", help="Compare with full tuning, over seeds and rates; half an hour.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
@@ -26,12 +26,14 @@ def demo(
     with reporting() as reporter:
         from robustpeft.study.demo import demo as run_demo
 
-        records, page = run_demo(output, with_full=with_full, seed=seed, overwrite=overwrite, reporter=reporter)
+        result = run_demo(output, with_full=with_full, seed=seed, overwrite=overwrite, reporter=reporter)
     from rich.console import Console
 
     from robustpeft.report import terminal_table
 
-    Console().print(terminal_table(records))
+    Console().print(terminal_table(result.records))
+    if result.comparison is not None:
+        print(f"\n{result.comparison}\n")
     print("next, with photographs of your own (one folder per class):")
     print("  robustpeft tune fulllora-folder data.path=PHOTOS")
-    print(f"report: {page}")
+    print(f"report: {result.report}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -10,19 +12,42 @@ from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import Digits, ImageData
 from robustpeft.records import AuditRecord, write_text
 from robustpeft.report import write_report
+from robustpeft.study.arms import (
+    DIGITS_ARMS,
+    DIGITS_JUDGE,
+    DIGITS_TRIALS,
+    Comparison,
+    compare_arms,
+    comparison_table,
+)
 from robustpeft.study.audit_model import audit
 from robustpeft.study.recipe import read_recipe
 from robustpeft.study.run_directory import DEMO_FILE, prepare_directory
 from robustpeft.study.tune import tune_recipe
 from robustpeft.training import Progress
 
-__all__ = ["DEMO_PLAN", "Reporter", "demo"]
+__all__ = ["DEMO_PLAN", "Demo", "Reporter", "demo"]
 
 DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), images=None)
 """How the demo judges: FGSM and PGD-20 at three radii, four perturbations, all 359 test images."""
 
 _ARMS = {"LoRA, ordinary": "lora-digits", "FullLoRA, adversarial": "fulllora-digits"}
 _FULL_ARM = {"full tuning, adversarial": "full-digits"}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo found.
+
+    Args:
+        records: One audit per model, the undefended one first.
+        report: Path of the HTML page.
+        comparison: The fair comparison of techniques as Markdown, over seeds and learning rates; None if not asked for.
+    """
+
+    records: tuple[AuditRecord, ...]
+    report: Path
+    comparison: str | None = None
 
 
 class Reporter(Protocol):
@@ -43,18 +68,19 @@ class Reporter(Protocol):
 
 def demo(
     output: Path, *, with_full: bool = False, seed: int = 0, overwrite: bool = False, reporter: Reporter | None = None
-) -> tuple[list[AuditRecord], Path]:
-    """Tune and audit on the bundled digits; return the records and the path of the HTML report.
+) -> Demo:
+    """Tune and audit on the bundled digits, and write the report.
 
     Args:
         output: Directory for runs, records and report.
-        with_full: Tune the whole network adversarially too.
+        with_full: Tune the whole network adversarially too, and compare the techniques over four learning rates and
+            three fresh seeds each.
         seed: Of all randomness.
         overwrite: Replace an earlier demo there.
         reporter: Who is told how it goes.
 
     Cost:
-        About a minute and a half on two CPU cores, half as much again with full tuning.
+        Two to three minutes on two CPU cores; with full tuning about half an hour.
     """
     prepare_directory(output, resume=False, overwrite=overwrite)
     write_text(output / DEMO_FILE, "runs of `robustpeft demo`\n")
@@ -70,7 +96,23 @@ def demo(
             observer=reporter.tuning if reporter else None,
         )
         records.append(_judge(run.model, label, output / recipe, images, seed, reporter))
-    return records, write_report(records, output)
+    report = write_report(records, output)
+    return Demo(tuple(records), report, _compare(output / "comparison", reporter) if with_full else None)
+
+
+def _compare(output: Path, reporter: Reporter | None) -> str:
+    """Return the table of `DIGITS_ARMS`, and write it beside the trials."""
+    if reporter:
+        reporter.phase(f"comparison: trial 1 of {DIGITS_TRIALS}")
+    results = compare_arms(DIGITS_ARMS, DIGITS_JUDGE, output, workers=os.cpu_count() or 1)
+    for number, result in enumerate(results, start=2):
+        if isinstance(result, Comparison):
+            table = comparison_table(result, reference=next(iter(_FULL_ARM)))
+            write_text(output / "comparison.md", table + "\n")
+            return table
+        if reporter and number <= DIGITS_TRIALS:
+            reporter.phase(f"comparison: trial {number} of {DIGITS_TRIALS}")
+    raise AssertionError("compare_arms ends with a comparison")
 
 
 def _judge(

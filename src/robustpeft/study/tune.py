@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robustpeft.backbones import ImageClassifier
-from robustpeft.data import Augment, ImageData, image_transform, load_data
+from robustpeft.data import Augment, ImageData, Split, image_transform, load_data
 from robustpeft.errors import UserError
 from robustpeft.objectives import Objective, PgdAt
 from robustpeft.pet import AdapterHandle, FullLoRA, PETMethod
@@ -61,33 +62,19 @@ def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
         UserError: For input that cannot be used; the message says what and where.
         KeyboardInterrupt: On Ctrl-C; the last checkpoint is kept and `resume` goes on from it.
     """
-    method, objective = method or FullLoRA(), objective or PgdAt()
-    threat, training = threat or Linf(8 / 255), training or TrainingPlan()
+    asked = _Asked(
+        method or FullLoRA(),
+        objective or PgdAt(),
+        threat or Linf(8 / 255),
+        training or TrainingPlan(),
+        augment,
+        seed,
+    )
     if not isinstance(model, ImageClassifier):
         raise UserError(f"tune takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}")
     images = data if isinstance(data, ImageData) else load_data(data, image_size=model.image_size)
-    _check_images(model, images)
-    for warning in images.warnings:
-        _log.warning("%s: %s", images.name, warning)
-    directory = Path(output)
-    handle = method.attach(model, seed=seed)
-    model.classes = images.classes
-    model.threat = threat if objective.adversarial else None
-    model.transform = image_transform(images.image_size)
-    validation = images.validation
-    if training.selection_images is not None:
-        validation = validation.take(training.selection_images, seed)
-    task = Task(handle, images.train, validation, objective, threat, training, augment or images.default_augment, seed)
-    try:
-        prepare_directory(directory, resume=resume, overwrite=overwrite)  # last: it may delete what is there
-        result = fit(task, directory, resume=resume, observer=observer)
-    except BaseException:
-        handle.detach()
-        raise
-    model.tuning = _facts(task, images, result)
-    if is_first_process():
-        _save(directory, handle)
-    return Run(directory, model.eval(), model.tuning)
+    mode = _Mode(Path(output), resume, overwrite, observer)
+    return _tune(model, images, asked, mode, {})
 
 
 def tune_recipe(
@@ -106,23 +93,9 @@ def tune_recipe(
     where = find_device(device)
     model, images = load_pair(recipe)
     model.to(where)
-    run = tune(
-        model,
-        images,
-        output=output,
-        method=recipe.method,
-        objective=recipe.objective,
-        threat=recipe.threat,
-        training=recipe.training,
-        augment=recipe.augment,
-        seed=recipe.seed,
-        resume=resume,
-        overwrite=overwrite,
-        observer=observer,
-    )
-    if is_first_process():
-        write_text(run.path / "recipe.yaml", dump_recipe(recipe))
-    return run
+    asked = _Asked(recipe.method, recipe.objective, recipe.threat, recipe.training, recipe.augment, recipe.seed)
+    mode = _Mode(Path(output), resume, overwrite, observer)
+    return _tune(model, images, asked, mode, {"recipe.yaml": dump_recipe(recipe)})
 
 
 def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:
@@ -132,6 +105,67 @@ def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:
     if recipe.backbone.num_classes is None and model.num_classes != len(images.classes):
         model = dataclasses.replace(recipe.backbone, num_classes=len(images.classes)).load()
     return model, images
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is tuned, against what, how."""
+
+    method: PETMethod
+    objective: Objective
+    threat: Threat
+    training: TrainingPlan
+    augment: Augment | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """Where the run lies, and what becomes of one that lies there."""
+
+    directory: Path
+    resume: bool
+    overwrite: bool
+    observer: Observer | None
+
+
+def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode, files: dict[str, str]) -> Run:
+    """Tune, and save the run with `files` (text by name), which are there from the first step on."""
+    _check_images(model, images)
+    for warning in images.warnings:
+        _log.warning("%s: %s", images.name, warning)
+    handle = asked.method.attach(model, seed=asked.seed)
+    plan = asked.training
+    task = Task(
+        handle,
+        _at_most(plan.train_images, images.train, asked.seed),
+        _at_most(plan.selection_images, images.validation, asked.seed),
+        asked.objective,
+        asked.threat,
+        plan,
+        asked.augment or images.default_augment,
+        asked.seed,
+    )
+    try:
+        if is_first_process():  # last of the checks: it may delete what is there
+            prepare_directory(mode.directory, resume=mode.resume, overwrite=mode.overwrite)
+            for name, text in files.items():
+                write_text(mode.directory / name, text)
+        result = fit(task, mode.directory, resume=mode.resume, observer=mode.observer)
+    except BaseException:
+        handle.detach()
+        raise
+    model.classes = images.classes
+    model.threat = asked.threat if asked.objective.adversarial else None
+    model.transform = image_transform(images.image_size)
+    model.tuning = _facts(task, images, result)
+    if is_first_process():
+        _save(mode.directory, handle)
+    return Run(mode.directory, model.eval(), model.tuning)
+
+
+def _at_most(n: int | None, split: Split, seed: int) -> Split:
+    return split if n is None else split.take(n, seed)
 
 
 def _check_images(model: ImageClassifier, images: ImageData) -> None:
@@ -154,7 +188,7 @@ def _facts(task: Task, images: ImageData, result: Fit) -> dict[str, Any]:
         "data_note": images.note,
         "preprocessing": images.preprocessing,
         "split_digests": {name: split.digest for name, split in images.splits.items()},
-        "num_train": len(images.train),
+        "num_train": len(task.train),
         "num_trained": sum(p.numel() for p in task.tunable.named_parameters().values()),
         "best_epoch": result.best_epoch,
         "steps": result.steps,

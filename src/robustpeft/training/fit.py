@@ -94,7 +94,7 @@ def fit(task: Task, directory: Path, *, resume: bool = False, observer: Observer
         task: What to do.
         directory: For ``metrics.jsonl``, TensorBoard and checkpoints; one checkpoint per epoch.
         resume: Go on from the last checkpoint, to bit-identical weights on one CPU; start anew if there is none.
-        observer: Called after every step.
+        observer: Called after every step, and again after every look at the validation images.
 
     Raises:
         UserError: If the loss is not finite, or a checkpoint belongs to another plan.
@@ -135,6 +135,7 @@ class _Loop:
             values: dict[str, float | int] = {"epoch": epoch, "loss": mean_loss, "epsilon": self._threat().epsilon}
             if self.plan.validates_after(epoch):
                 values |= self._validate(epoch)
+                self._report(epoch, mean_loss)
             seconds = self.counters.seconds + time.perf_counter() - self.started
             self.started = time.perf_counter()
             self.counters = replace(self.counters, epoch=epoch, seconds=seconds)
@@ -199,6 +200,8 @@ class _Loop:
         return mean
 
     def _threat(self) -> Threat:
+        if not self.task.objective.adversarial:
+            return self.task.threat.with_epsilon(0.0)
         factor = self.plan.epsilon_ramp.factor(self.counters.step / self.steps)
         return self.task.threat.with_epsilon(self.task.threat.epsilon * factor)
 

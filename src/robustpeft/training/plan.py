@@ -63,6 +63,7 @@ class TrainingPlan:
         validations: How often the validation images are looked at, evenly spread, the last epoch included.
         selection_attack: Judges robustness on the validation images when the objective is adversarial.
         selection_images: At most this many validation images are used; None for all.
+        train_images: At most this many training images are used, a stratified subset; None for all.
     """
 
     epochs: int = 30
@@ -79,6 +80,7 @@ class TrainingPlan:
     validations: int = 10
     selection_attack: Attack = field(default_factory=lambda: PGD(steps=10))
     selection_images: int | None = 1000
+    train_images: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.validations < 1:
