@@ -144,7 +144,7 @@ def compare_arms(
     """Yield every trial when it is done, and the comparison at the end.
 
     Args:
-        arms: What is compared.
+        arms: What is compared; with a single learning rate each there is no selection.
         plan: How the winners are judged on the test images.
         output: Directory of the trials; a trial that lies there already is not run again.
         seeds: Of the winners' runs.
@@ -157,16 +157,18 @@ def compare_arms(
     if len({len(arm.learning_rates) for arm in arms}) != 1:
         raise ValueError("every arm needs the same number of learning rates")
     selection: list[Trial] = []
-    jobs = [(arm, rate, selection_seed, None, output) for arm in arms for rate in arm.learning_rates]
+    undecided = [arm for arm in arms if len(arm.learning_rates) > 1]
+    jobs = [(arm, rate, selection_seed, None, output) for arm in undecided for rate in arm.learning_rates]
     for trial in _run_all(jobs, workers):
         selection.append(trial)
         yield trial
-    chosen = {arm.label: _best([t for t in selection if t.arm == arm.label]).learning_rate for arm in arms}
+    chosen = {arm.label: arm.learning_rates[0] for arm in arms}
+    chosen |= {arm.label: _best([t for t in selection if t.arm == arm.label]).learning_rate for arm in undecided}
     final: list[Trial] = []
     for trial in _run_all([(arm, chosen[arm.label], seed, plan, output) for arm in arms for seed in seeds], workers):
         final.append(trial)
         yield trial
-    edges = tuple(arm.label for arm in arms if chosen[arm.label] in (min(arm.learning_rates), max(arm.learning_rates)))
+    edges = tuple(a.label for a in undecided if chosen[a.label] in (min(a.learning_rates), max(a.learning_rates)))
     comparison = Comparison(tuple(selection + final), chosen, edges)
     write_json(output / "comparison.json", asdict(comparison))
     yield comparison
@@ -233,7 +235,7 @@ def comparison_table(comparison: Comparison, reference: str) -> str:
     labels = list(comparison.chosen)
     base = comparison.mean(reference, "test_robust")
     lines = [
-        "| arm | learning rate | trained parameters | clean | robust | each seed | of full tuning |",
+        f"| arm | learning rate | trained parameters | clean | robust | each seed | of {reference} |",
         "|---|---|---|---|---|---|---|",
     ]
     for label in labels:
@@ -253,7 +255,8 @@ def comparison_table(comparison: Comparison, reference: str) -> str:
     seeds = sorted({run.seed for label in labels for run in comparison.final(label)})
     selection = [trial for trial in comparison.trials if not trial.test_n]
     lines += ["", f"Mean and standard deviation over seeds {seeds}, n = {comparison.trials[-1].test_n} test images."]
-    lines += ["", "All trials of selection, on the validation images (clean, robust, of n):", ""]
+    if selection:
+        lines += ["", "All trials of selection, on the validation images (clean, robust, of n):", ""]
     lines += [
         f"- {t.arm}, learning rate {t.learning_rate:g}: {t.validation_clean}, {t.validation_robust} of {t.validation_n}"
         for t in sorted(selection, key=lambda t: (labels.index(t.arm), t.learning_rate))
