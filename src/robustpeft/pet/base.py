@@ -10,10 +10,10 @@ from torch import nn
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
+from robustpeft.pet.handle import AdapterHandle
 
 if TYPE_CHECKING:
     from robustpeft.pet.combined import Combined
-    from robustpeft.pet.handle import AdapterHandle
 
 __all__ = ["PETMethod"]
 
@@ -56,8 +56,6 @@ class PETMethod(ABC):
         Raises:
             UserError: If something is attached already, or the technique does not fit the network.
         """
-        from robustpeft.pet.handle import AdapterHandle
-
         if not isinstance(model, ImageClassifier):
             raise UserError(
                 f"attach takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}: rp.wrap it first"

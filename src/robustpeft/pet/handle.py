@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
-from robustpeft.pet.base import PETMethod
 from robustpeft.pet.low_rank import Switchable
+
+if TYPE_CHECKING:
+    from robustpeft.pet.base import PETMethod
 
 __all__ = ["AdapterHandle"]
 
