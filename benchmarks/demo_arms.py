@@ -19,6 +19,7 @@ from robustpeft.study.arms import (
     Comparison,
     compare_arms,
     comparison_table,
+    selection_list,
 )
 
 
@@ -34,6 +35,7 @@ def main() -> None:
     ):
         if isinstance(result, Comparison):
             print(comparison_table(result, reference="full tuning, adversarial"))
+            print(f"\n{selection_list(result)}")
         else:
             print(result, flush=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import re
 import sys
 import tomllib
@@ -21,9 +22,15 @@ from typer.main import get_command
 
 from robustpeft.cli.app import app
 from robustpeft.cli.catalogue import TOPICS, entries_of
+from robustpeft.records import read_record
+from robustpeft.report.comparable import comparable
+from robustpeft.report.markdown import table_markdown
+from robustpeft.report.tables import headline_table
+from robustpeft.study.arms import Comparison, Trial, comparison_table, selection_list
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src" / "robustpeft"
+RESULTS = ROOT / "docs" / "results"
 MARKED = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL)
 
 
@@ -120,9 +127,25 @@ def _shown_default(parameter: Any) -> str:
     return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
 
 
+def demo() -> str:
+    """Return the headline table of the demo's kept records."""
+    records = [read_record(RESULTS / "demo" / name) for name in ("undefended", "lora-digits", "fulllora-digits")]
+    return table_markdown(headline_table(comparable(records)))
+
+
+def kept(name: str) -> Comparison:
+    """Return a kept comparison of techniques."""
+    plain = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    trials = tuple(Trial(**trial) for trial in plain["trials"])
+    return Comparison(trials, plain["chosen"], tuple(plain["edges"]))
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "rooms": rooms,
     "commands": commands,
+    "demo": demo,
+    "arms": lambda: comparison_table(kept("arms"), reference="full tuning, adversarial"),
+    "trials": lambda: selection_list(kept("arms")),
     **{topic: partial(choices, topic) for topic in TOPICS},
 }
 """What can be generated, by the name in its marker."""

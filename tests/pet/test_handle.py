@@ -149,7 +149,7 @@ def test_detaching_while_training_leaves_no_leaf_in_training_mode(model):
     assert not any(m.training for m in model.modules())
 
 
-def test_detaching_restores_the_tensors_and_which_of_them_required_gradients(build, shake):
+def test_detaching_restores_the_tensors_and_which_of_them_required_gradients(build, images, shake):
     model = build().train()
     for parameter in model.network.blocks[0].parameters():
         parameter.requires_grad_(False)
@@ -159,6 +159,7 @@ def test_detaching_restores_the_tensors_and_which_of_them_required_gradients(bui
     handle = FullLoRA(r=2).attach(model)
     assert all(m.training for m in model.modules())
     shake(handle)
+    model(images).sum().backward()
     handle.detach()
     assert {name: p.requires_grad for name, p in model.named_parameters()} == before
     assert {name: id(p) for name, p in model.named_parameters()} == identities

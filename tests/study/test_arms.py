@@ -6,7 +6,7 @@ import pytest
 from robustpeft.attacks import PGD
 from robustpeft.auditing import AuditPlan
 from robustpeft.study import arms as arms_module
-from robustpeft.study.arms import Arm, Comparison, Trial, compare_arms, comparison_table
+from robustpeft.study.arms import Arm, Comparison, Trial, compare_arms, comparison_table, selection_list
 
 PLAN = AuditPlan(epsilons=(0.1,), attacks=(PGD(steps=1),), perturbations=(), gallery=0, images=20)
 QUICK = (
@@ -66,7 +66,7 @@ def test_the_table_shows_each_seed_and_the_ratio(results):
     assert "51/100, 52/100, 53/100" in table
     assert "(edge of its grid)" in table
     assert "| 1.00 |" in table
-    assert "- a, learning rate 0.01: 95, 40 of 100" in table
+    assert "- a, learning rate 0.01: 95 clean, 40 under attack, of 100" in selection_list(results[1])
 
 
 def test_unequal_numbers_of_trials_are_refused(tmp_path):

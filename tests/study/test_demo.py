@@ -30,7 +30,7 @@ def quick(monkeypatch):
         for label, recipe in (("LoRA", "lora-digits"), ("full tuning, adversarial", "full-digits"))
     )
     monkeypatch.setattr(demo_module, "DIGITS_ARMS", arms)
-    monkeypatch.setattr(demo_module, "DIGITS_TRIALS", 8)
+    monkeypatch.setattr(demo_module, "DIGITS_TRIALS", 6)
     monkeypatch.setattr(demo_module.os, "cpu_count", lambda: 1)
 
 
@@ -69,9 +69,9 @@ def test_with_full_adds_full_tuning_and_the_comparison(quick, tmp_path):
     assert result.records[-1].subject.label == "full tuning, adversarial"
     assert result.records[-1].subject.num_trained == 205_002
     assert "| full tuning, adversarial |" in result.comparison
-    assert listener.phases[-1] == "comparison: trial 8 of 8"
+    assert listener.phases[-1] == "comparison: trial 6 of 6"
     stored = json.loads((tmp_path / "demo" / "comparison" / "comparison.json").read_text())
-    assert len(stored["trials"]) == 8
+    assert len(stored["trials"]) == 6
 
 
 def test_an_earlier_demo_is_replaced_only_when_asked(quick, tmp_path):

@@ -14,27 +14,44 @@ from robustpeft.report.tables import Cell, headline_table
 
 __all__ = ["terminal_table"]
 
+_LABEL_WIDTH = 15
+
 
 def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
-    """Return the headline table, one row per subject: value, interval and counts below each other.
+    """Return the headline table, one row per subject, each value above its interval; it fits 80 columns.
+
+    Counts, bytes and whatever else stands in the notes of a cell are left to the report.
 
     Raises:
         UserError: If there is no record, or they cannot be compared.
     """
-    table = headline_table(comparable(records))
-    shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_lines=len(table.rows) > 1)
-    shown.add_column("Model", no_wrap=True)
-    for column in table.columns:
-        head = Text(column.title)
+    same = comparable(records)
+    table = headline_table(same)
+    caption = f"{same[0].data.n} test images; below each share its 95 % interval in percent"
+    shown = RichTable(
+        title=table.title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+    )
+    shown.add_column("Model", min_width=_LABEL_WIDTH)
+    kept = [i for i, column in enumerate(table.columns) if not column.title.startswith("Adapter")]
+    for column in (table.columns[i] for i in kept):
+        head = Text(column.title.removesuffix(" parameters"))
         head.append(f"\n{column.note}" if column.note else "", style="dim not bold")
         shown.add_column(head, justify="right")
     for row in table.rows:
-        shown.add_row(Text(row.label, style="bold"), *(_cell(cell) for cell in row.cells))
+        shown.add_row(Text(row.label, style="bold"), *(_cell(row.cells[i]) for i in kept))
     return shown
 
 
 def _cell(cell: Cell) -> Text:
-    text = Text(cell.value)
-    for extra in (cell.interval, *cell.notes):
-        text.append(f"\n{extra}" if extra else "", style="dim")
+    text = Text(cell.value.replace(", ", "\n") if cell.interval == "" else cell.value)
+    text.append(f"\n{_narrow(cell.interval)}" if cell.interval else "", style="dim")
     return text
+
+
+def _narrow(interval: str) -> str:
+    return interval.replace(" to ", "-").replace("< ", "<")

@@ -33,6 +33,7 @@ __all__ = [
     "Trial",
     "compare_arms",
     "comparison_table",
+    "selection_list",
 ]
 
 
@@ -253,12 +254,16 @@ def comparison_table(comparison: Comparison, reference: str) -> str:
             f"| {ratio} |"
         )
     seeds = sorted({run.seed for label in labels for run in comparison.final(label)})
-    selection = [trial for trial in comparison.trials if not trial.test_n]
     lines += ["", f"Mean and standard deviation over seeds {seeds}, n = {comparison.trials[-1].test_n} test images."]
-    if selection:
-        lines += ["", "All trials of selection, on the validation images (clean, robust, of n):", ""]
-    lines += [
-        f"- {t.arm}, learning rate {t.learning_rate:g}: {t.validation_clean}, {t.validation_robust} of {t.validation_n}"
-        for t in sorted(selection, key=lambda t: (labels.index(t.arm), t.learning_rate))
-    ]
     return "\n".join(lines)
+
+
+def selection_list(comparison: Comparison) -> str:
+    """Return all trials of selection as a Markdown list: what was right on validation images, clean and attacked."""
+    labels = list(comparison.chosen)
+    selection = [trial for trial in comparison.trials if not trial.test_n]
+    return "\n".join(
+        f"- {t.arm}, learning rate {t.learning_rate:g}: "
+        f"{t.validation_clean} clean, {t.validation_robust} under attack, of {t.validation_n}"
+        for t in sorted(selection, key=lambda t: (labels.index(t.arm), t.learning_rate))
+    )

@@ -19,6 +19,7 @@ from robustpeft.study.arms import (
     Comparison,
     compare_arms,
     comparison_table,
+    selection_list,
 )
 from robustpeft.study.audit_model import audit
 from robustpeft.study.recipe import read_recipe
@@ -90,7 +91,7 @@ def demo(
         if reporter:
             reporter.phase(f"tuning: {label}")
         run = tune_recipe(
-            read_recipe(recipe, [f"seed={seed}"]),
+            read_recipe(recipe, [f"seed={seed}", "training.validations=4"]),
             output / recipe,
             device="cpu",
             observer=reporter.tuning if reporter else None,
@@ -107,7 +108,7 @@ def _compare(output: Path, reporter: Reporter | None) -> str:
     results = compare_arms(DIGITS_ARMS, DIGITS_JUDGE, output, workers=os.cpu_count() or 1)
     for number, result in enumerate(results, start=2):
         if isinstance(result, Comparison):
-            table = comparison_table(result, reference=next(iter(_FULL_ARM)))
+            table = f"{comparison_table(result, reference=next(iter(_FULL_ARM)))}\n\n{selection_list(result)}"
             write_text(output / "comparison.md", table + "\n")
             return table
         if reporter and number <= DIGITS_TRIALS:

@@ -31,7 +31,7 @@ def load_undefended(run: Path, images: ImageData, device: str = "cpu") -> tuple[
 
     Args:
         run: Directory of the run.
-        images: Its training images fit a new head; the others are not looked at.
+        images: As many of its training images as the run was tuned on fit a new head; the others are not looked at.
         device: Where to put the model.
 
     Cost:
@@ -45,11 +45,13 @@ def load_undefended(run: Path, images: ImageData, device: str = "cpu") -> tuple[
     for attachment in list(model.attachments):
         if isinstance(attachment, AdapterHandle):
             attachment.detach()
+    seen, seed = model.tuning.get("num_train", len(images.train)), model.tuning.get("seed", 0)
     model.threat, model.tuning = None, {}
     if _head_is_pretrained(model):
         return UNDEFENDED, model
-    _fit_head(model, images.train, device)
-    model.tuning = {"training": f"head: logistic regression on {len(images.train)} clean training images"}
+    train = images.train.take(seen, seed)  # what the tuned model saw, when the data are those it was tuned on
+    _fit_head(model, train, device)
+    model.tuning = {"training": f"head: logistic regression on {len(train)} clean training images"}
     return PROBED, model
 
 

@@ -207,10 +207,9 @@ class _Loop:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         attack = self.plan.selection_attack if self.task.objective.adversarial else None
+        size = self.plan.validation_batch_size or self.plan.batch_size
         with self.average.in_place():
-            scores = validate(
-                self.task.tunable, self.task.validation, attack, self.task.threat, self.plan.batch_size, self.processes
-            )
+            scores = validate(self.task.tunable, self.task.validation, attack, self.task.threat, size, self.processes)
         if scores.collapsed:
             _log.warning(
                 "epoch %d: %d of %d validation images get the same prediction; the learning rate may be too high or "

@@ -63,6 +63,7 @@ class TrainingPlan:
         validations: How often the validation images are looked at, evenly spread, the last epoch included.
         selection_attack: Judges robustness on the validation images when the objective is adversarial.
         selection_images: At most this many validation images are used; None for all.
+        validation_batch_size: Images a pass on the validation images; None for `batch_size`.
         train_images: At most this many training images are used, a stratified subset; None for all.
     """
 
@@ -80,6 +81,7 @@ class TrainingPlan:
     validations: int = 10
     selection_attack: Attack = field(default_factory=lambda: PGD(steps=10))
     selection_images: int | None = 1000
+    validation_batch_size: int | None = None
     train_images: int | None = None
 
     def __post_init__(self) -> None:
