@@ -18,6 +18,7 @@ from .perturbations import (
 )
 from .pet import (
     METHODS as METHODS,
+    Adapter as Adapter,
     Combined as Combined,
     Full as Full,
     FullLoRA as FullLoRA,

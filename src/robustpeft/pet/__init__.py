@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from robustpeft.pet.adapter import Adapter
 from robustpeft.pet.base import PETMethod
 from robustpeft.pet.combined import Combined
 from robustpeft.pet.files import load_adapter, save_adapter
@@ -17,6 +18,7 @@ from robustpeft.types import Axis
 __all__ = [
     "METHODS",
     "METHOD_AXIS",
+    "Adapter",
     "AdapterHandle",
     "Combined",
     "Full",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 METHODS: Mapping[str, type[PETMethod]] = {
+    "adapter": Adapter,
     "combined": Combined,
     "full": Full,
     "fulllora": FullLoRA,
