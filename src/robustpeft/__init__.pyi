@@ -19,6 +19,7 @@ from .perturbations import (
 from .pet import (
     METHODS as METHODS,
     Adapter as Adapter,
+    AdaptFormer as AdaptFormer,
     Combined as Combined,
     Full as Full,
     FullLoRA as FullLoRA,

@@ -16,6 +16,7 @@ from robustpeft.pet import (
     METHOD_AXIS,
     METHODS,
     Adapter,
+    AdaptFormer,
     Combined,
     Full,
     FullLoRA,
@@ -27,7 +28,7 @@ from robustpeft.pet import (
 )
 from robustpeft.types import COMPONENTS, Attackable, UserError, from_plain, to_plain
 
-# One or more of each, ranks small enough for 32 channels.
+# One or more of each, ranks small enough for 32 channels, enough of ReLUs that some are alive.
 EXAMPLES = (
     LinearProbe(),
     Full(),
@@ -41,6 +42,8 @@ EXAMPLES = (
     Adapter(bottleneck=3),
     Adapter("pfeiffer", bottleneck=4),
     Adapter("post", bottleneck=4),
+    AdaptFormer(bottleneck=16, scale=0.5),
+    Combined((AdaptFormer(bottleneck=16, dropout=0.0), LoRA(r=2, components=("fc1", "fc2")), NormsAndBiases())),
     Combined((Adapter("pfeiffer", bottleneck=2), FullLoRA(r=2))),
 )
 FAMILIES = (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from robustpeft.pet.adapter import Adapter
+from robustpeft.pet.adaptformer import AdaptFormer
 from robustpeft.pet.base import PETMethod
 from robustpeft.pet.combined import Combined
 from robustpeft.pet.files import load_adapter, save_adapter
@@ -18,6 +19,7 @@ from robustpeft.types import Axis
 __all__ = [
     "METHODS",
     "METHOD_AXIS",
+    "AdaptFormer",
     "Adapter",
     "AdapterHandle",
     "Combined",
@@ -34,6 +36,7 @@ __all__ = [
 
 METHODS: Mapping[str, type[PETMethod]] = {
     "adapter": Adapter,
+    "adaptformer": AdaptFormer,
     "combined": Combined,
     "full": Full,
     "fulllora": FullLoRA,
