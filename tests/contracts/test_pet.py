@@ -15,6 +15,7 @@ from robustpeft.backbones import ImageClassifier, Normalize, find_seams
 from robustpeft.pet import (
     METHOD_AXIS,
     METHODS,
+    VPT,
     Adapter,
     AdaptFormer,
     Combined,
@@ -43,6 +44,9 @@ EXAMPLES = (
     Adapter("pfeiffer", bottleneck=4),
     Adapter("post", bottleneck=4),
     AdaptFormer(bottleneck=16, scale=0.5),
+    VPT(num_prompts=3),
+    VPT(num_prompts=2, deep=True, dropout=0.2),
+    Combined((VPT(num_prompts=2, deep=True), AdaptFormer(bottleneck=16), LNLoRA(r=2))),
     Combined((AdaptFormer(bottleneck=16, dropout=0.0), LoRA(r=2, components=("fc1", "fc2")), NormsAndBiases())),
     Combined((Adapter("pfeiffer", bottleneck=2), FullLoRA(r=2))),
 )

@@ -14,11 +14,13 @@ from robustpeft.pet.linear_probe import LinearProbe
 from robustpeft.pet.lnlora import LNLoRA
 from robustpeft.pet.lora import LoRA
 from robustpeft.pet.norms_and_biases import NormsAndBiases
+from robustpeft.pet.vpt import VPT
 from robustpeft.types import Axis
 
 __all__ = [
     "METHODS",
     "METHOD_AXIS",
+    "VPT",
     "AdaptFormer",
     "Adapter",
     "AdapterHandle",
@@ -44,6 +46,7 @@ METHODS: Mapping[str, type[PETMethod]] = {
     "lnlora": LNLoRA,
     "lora": LoRA,
     "norms_and_biases": NormsAndBiases,
+    "vpt": VPT,
 }
 
 METHOD_AXIS = Axis(PETMethod, METHODS, "method")
