@@ -31,7 +31,7 @@ __all__ = ["VPT"]
 @final
 @dataclass(frozen=True)
 class VPT(PETMethod):
-    """Learned tokens beside those of the image, at the first block or at each; neither mergeable nor the identity at start.
+    """Learned tokens beside the patches, at the first block or at each; neither mergeable nor the identity at start.
 
     Trained parameters without the head: ``n d``, or ``n d L`` if deep, for n prompts in L blocks of width d. They
     lengthen the sequence, and so the time of every forward pass, by n tokens.
