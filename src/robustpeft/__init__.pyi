@@ -18,6 +18,9 @@ from .perturbations import (
 )
 from .pet import (
     METHODS as METHODS,
+    VPT as VPT,
+    Adapter as Adapter,
+    AdaptFormer as AdaptFormer,
     Combined as Combined,
     Full as Full,
     FullLoRA as FullLoRA,

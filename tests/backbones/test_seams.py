@@ -74,6 +74,37 @@ def test_the_norm_in_front_of_the_blocks_of_a_clip_tower_is_one_of_the_norms():
     assert "norm_pre" in find_seams(build("vit_base_patch16_clip_224", depth=1)).norms
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix", "scaled"),
+    [
+        ("vit_tiny_patch16_224", 1, False),
+        ("deit_tiny_distilled_patch16_224", 2, False),
+        ("vit_small_patch14_reg4_dinov2", 5, True),
+        ("vit_base_patch16_clip_224", 1, False),
+    ],
+)
+def test_the_branches_of_a_block_are_those_that_it_adds_to_the_stream(name, prefix, scaled):
+    network = build(name, depth=2).eval()
+    seams = find_seams(network)
+    assert seams.prefix_tokens == prefix
+    tokens = torch.randn(1, prefix + 16, 24, generator=torch.Generator().manual_seed(0))
+    for block, residual in zip(seams.blocks, seams.residuals, strict=True):
+        assert residual.width == 24
+        assert (len(residual.attn), len(residual.mlp)) == ((3, 3) if scaled else (2, 2))
+        stream = tokens
+        for chain in (residual.attn, residual.mlp):
+            branch = stream
+            for path in chain:
+                branch = network.get_submodule(path)(branch)
+            stream = stream + branch
+        torch.testing.assert_close(network.get_submodule(block)(tokens), stream)
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_18x2_224", "vit_base_patch16_xp_224"])
+def test_blocks_of_another_kind_have_no_branches_that_are_known(name):
+    assert find_seams(build(name, depth=1)).residuals == ()
+
+
 def test_a_network_without_a_head_has_none():
     assert find_seams(timm.create_model("vit_tiny_patch16_224", num_classes=0, **SIZES)).heads == ()
 

@@ -2,11 +2,12 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from robustpeft.pet import Combined, Full, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases
+from robustpeft.pet import Adapter, Combined, Full, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases
 from robustpeft.types import UserError
 
 PARTS = {
     "adapter": (
+        Adapter(bottleneck=2),
         LoRA(r=2),
         LNLoRA(r=3, components=("q", "fc1")),
         FullLoRA(r=2, patch_embed=False),
@@ -56,6 +57,28 @@ def test_two_techniques_at_one_layer_are_refused_and_nothing_is_attached(model):
     with pytest.raises(UserError, match=r"both adapt blocks\.0\.attn\.qkv; give each its own layers"):
         (LoRA(r=2, components=("q",)) + LNLoRA(r=2, components=("k",))).attach(model)
     assert model.attachments == []
+
+
+def test_two_techniques_at_one_seam_are_refused_and_nothing_is_attached(model):
+    with pytest.raises(UserError, match=r"both stand at blocks\.0\.mlp; leave one of them out"):
+        (Adapter("houlsby") + Adapter("pfeiffer", bottleneck=3)).attach(model)
+    assert model.attachments == []
+
+
+def test_what_is_inserted_and_what_is_replaced_come_off_together(model, images, shake):
+    before = model(images)
+    handle = (Adapter(bottleneck=2) + LoRA(r=2) + NormsAndBiases()).attach(model)
+    assert torch.equal(model(images), before)
+    shake(handle)
+    torch.testing.assert_close(model.attack_view()(images), model(images), rtol=1e-4, atol=1e-4)
+    handle.detach()
+    assert torch.equal(model(images), before)
+
+
+def test_it_has_a_property_if_all_of_its_parts_have_it():
+    assert (LoRA() + NormsAndBiases()).mergeable
+    assert not (LoRA() + Adapter()).mergeable
+    assert (LoRA() + Adapter()).identity_at_start
 
 
 @pytest.mark.parametrize("methods", [(), (LoRA(),)])

@@ -1,6 +1,8 @@
+import dataclasses
+
 import pytest
 
-from robustpeft.types import COMPONENTS, Seams, Site, UserError
+from robustpeft.types import COMPONENTS, Residual, Seams, Site, UserError
 
 SITES = (
     Site("patch_embed", "stem"),
@@ -44,3 +46,17 @@ def test_everything_there_is_can_be_selected():
 def test_a_choice_that_matches_nothing_lists_what_there_is(components, blocks, message):
     with pytest.raises(UserError, match=message):
         SEAMS.select(components, blocks)
+
+
+def test_what_a_network_does_not_have_is_refused_with_what_can_be_used_instead():
+    with pytest.raises(UserError, match=r"the blocks of this toy are not .* such as lora"):
+        SEAMS.require_residuals()
+    with pytest.raises(UserError, match=r"the blocks of this toy take no sequence of tokens .* such as lora"):
+        SEAMS.require_prefix_tokens()
+
+
+def test_what_a_network_has_is_returned_also_where_no_token_stands_before_the_patches():
+    residuals = (Residual(("norm1", "attn"), ("norm2", "mlp"), 8),)
+    seams = dataclasses.replace(SEAMS, residuals=residuals, prefix_tokens=0)
+    assert seams.require_residuals() == residuals
+    assert seams.require_prefix_tokens() == 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from torch import nn
 
-from robustpeft.types import Seams, Site
+from robustpeft.types import Residual, Seams, Site
 
 __all__ = ["SEAM_MAPS", "find_seams"]
 
@@ -34,7 +35,27 @@ def _vit_seams(network: nn.Module) -> Seams:
             for name in ("cls_token", "dist_token", "reg_token", "pos_embed")
             if isinstance(getattr(network, name, None), nn.Parameter)
         ),
+        residuals=_residuals(network, blocks),
+        prefix_tokens=cast(Any, network).num_prefix_tokens,
     )
+
+
+def _residuals(network: nn.Module, blocks: tuple[str, ...]) -> tuple[Residual, ...]:
+    """Return the branches of timm's pre-norm `Block`, less drop paths, which a frozen network does not take.
+
+    Other blocks have modules of the same names in another order (the norm last, branches in parallel).
+    """
+    modules = dict(network.named_modules())
+    residuals = []
+    for block in blocks:
+        if not any(cls.__name__ == "Block" for cls in type(modules[block]).__mro__):
+            return ()
+        attn, mlp = (
+            tuple(f"{block}.{name}" for name in chain if not isinstance(modules[f"{block}.{name}"], nn.Identity))
+            for chain in (("norm1", "attn", "ls1"), ("norm2", "mlp", "ls2"))
+        )
+        residuals.append(Residual(attn, mlp, cast(Any, network).embed_dim))
+    return tuple(residuals)
 
 
 SEAM_MAPS: Mapping[str, Callable[[nn.Module], Seams]] = {

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from robustpeft.pet.adapter import Adapter
+from robustpeft.pet.adaptformer import AdaptFormer
 from robustpeft.pet.base import PETMethod
 from robustpeft.pet.combined import Combined
 from robustpeft.pet.files import load_adapter, save_adapter
@@ -12,11 +14,15 @@ from robustpeft.pet.linear_probe import LinearProbe
 from robustpeft.pet.lnlora import LNLoRA
 from robustpeft.pet.lora import LoRA
 from robustpeft.pet.norms_and_biases import NormsAndBiases
+from robustpeft.pet.vpt import VPT
 from robustpeft.types import Axis
 
 __all__ = [
     "METHODS",
     "METHOD_AXIS",
+    "VPT",
+    "AdaptFormer",
+    "Adapter",
     "AdapterHandle",
     "Combined",
     "Full",
@@ -31,6 +37,8 @@ __all__ = [
 ]
 
 METHODS: Mapping[str, type[PETMethod]] = {
+    "adapter": Adapter,
+    "adaptformer": AdaptFormer,
     "combined": Combined,
     "full": Full,
     "fulllora": FullLoRA,
@@ -38,6 +46,7 @@ METHODS: Mapping[str, type[PETMethod]] = {
     "lnlora": LNLoRA,
     "lora": LoRA,
     "norms_and_biases": NormsAndBiases,
+    "vpt": VPT,
 }
 
 METHOD_AXIS = Axis(PETMethod, METHODS, "method")

@@ -11,6 +11,7 @@ from torch import nn
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.handle import AdapterHandle
+from robustpeft.pet.inserts import Insert
 
 if TYPE_CHECKING:
     from robustpeft.pet.combined import Combined
@@ -36,6 +37,10 @@ class PETMethod(ABC):
 
         Each new module keeps the leaf's own parameters under their own names; initial values are drawn from `seed`.
         """
+
+    def inserts(self, model: ImageClassifier, seed: int) -> list[Insert]:
+        """Return new modules that run between layers; none by default, and the model is not changed."""
+        return []
 
     @abstractmethod
     def thawed(self, model: ImageClassifier) -> set[str]:
@@ -65,7 +70,7 @@ class PETMethod(ABC):
             raise UserError(f"{self!r} cannot be attached: the model already carries {there}; detach it first")
         if model.seams is not None and not model.seams.heads:
             raise UserError(f"{model.name} has no classification head; load it with num_classes")
-        return AdapterHandle(self, model, self.modules(model, seed), self.thawed(model))
+        return AdapterHandle(self, model, self.modules(model, seed), self.inserts(model, seed), self.thawed(model))
 
     @final
     def __add__(self, other: PETMethod) -> Combined:

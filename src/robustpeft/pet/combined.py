@@ -10,6 +10,7 @@ from torch import nn
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
+from robustpeft.pet.inserts import Insert
 
 __all__ = ["Combined"]
 
@@ -18,6 +19,8 @@ __all__ = ["Combined"]
 @dataclass(frozen=True)
 class Combined(PETMethod):
     """All of several techniques; each parameter is trained once.
+
+    It is the identity at the start, and mergeable, if all of them are.
 
     Args:
         methods: At least two; no two of them may wrap the same layer.
@@ -30,6 +33,8 @@ class Combined(PETMethod):
         if len(flat) < 2:
             raise UserError(f"a combination needs at least two methods; got {len(flat)}")
         object.__setattr__(self, "methods", tuple(flat))
+        object.__setattr__(self, "identity_at_start", all(method.identity_at_start for method in flat))
+        object.__setattr__(self, "mergeable", all(method.mergeable for method in flat))
 
     def modules(self, model: ImageClassifier, seed: int) -> dict[str, nn.Module]:
         """Return the modules of all parts.
@@ -44,6 +49,20 @@ class Combined(PETMethod):
                 raise UserError(f"{method!r} and an earlier part both adapt {min(both)}; give each its own layers")
             modules |= part
         return modules
+
+    def inserts(self, model: ImageClassifier, seed: int) -> list[Insert]:
+        """Return the inserts of all parts.
+
+        Raises:
+            UserError: If two of them want to stand at the same place.
+        """
+        inserts: dict[tuple[str, str], Insert] = {}
+        for method in self.methods:
+            part = {(insert.host, insert.name): insert for insert in method.inserts(model, seed)}
+            if both := inserts.keys() & part.keys():
+                raise UserError(f"{method!r} and an earlier part both stand at {min(both)[0]}; leave one of them out")
+            inserts |= part
+        return list(inserts.values())
 
     def thawed(self, model: ImageClassifier) -> set[str]:
         """Return the names that any part trains."""

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
+from robustpeft.pet.inserts import Insert
 from robustpeft.pet.low_rank import Switchable
 
 if TYPE_CHECKING:
@@ -28,11 +29,17 @@ class AdapterHandle:
         method: The technique.
         model: Changed in place: new modules stand for their leaves, everything but the trained parameters is frozen.
         modules: New modules by the path of the leaf they stand for.
+        inserts: New modules that run between layers.
         thawed: Names of existing parameters that are trained too, besides the head.
     """
 
     def __init__(
-        self, method: PETMethod, model: ImageClassifier, modules: dict[str, nn.Module], thawed: set[str]
+        self,
+        method: PETMethod,
+        model: ImageClassifier,
+        modules: dict[str, nn.Module],
+        inserts: list[Insert],
+        thawed: set[str],
     ) -> None:
         self.method = method
         self.model = model
@@ -48,7 +55,9 @@ class AdapterHandle:
         self._replaced = {path: network.get_submodule(path) for path in modules}
         for path, module in modules.items():
             _put(network, path, module)
-        self._added = list(modules.values())
+        self._inserts = inserts
+        self._hooks = [hook for insert in inserts for hook in insert.install(network)]
+        self._added = [*modules.values(), *(insert.module for insert in inserts)]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in thawed or name not in self._before)
         model.attachments.append(self)
@@ -152,6 +161,10 @@ class AdapterHandle:
     def detach(self) -> None:
         """Take everything off: the network is bit for bit what it was, also in which parameters require gradients."""
         self._check_attached()
+        for hook in self._hooks:
+            hook.remove()
+        for insert in self._inserts:
+            insert.remove(self.model.network)
         for path, module in self._replaced.items():
             _put(self.model.network, path, module)
         for name, original in self._originals.items():

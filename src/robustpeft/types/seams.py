@@ -1,4 +1,4 @@
-"""Where can something be added to a frozen network? At its seams: named linear maps, norms, blocks and the head."""
+"""Where can something be added to a frozen network? At its seams: linear maps, norms, branches, blocks and the head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from robustpeft.errors import UserError, nearest_hint
 
-__all__ = ["COMPONENTS", "Seams", "Site"]
+__all__ = ["COMPONENTS", "Residual", "Seams", "Site"]
 
 COMPONENTS = ("patch_embed", "q", "k", "v", "proj", "fc1", "fc2")
 """The key components of a ViT: every linear map between the pixels and the head, in the order of the forward pass."""
@@ -31,6 +31,25 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Residual:
+    """The two branches of one pre-norm transformer block: ``r = x + attn(x)``, then ``r + mlp(r)``.
+
+    Each branch is a chain of modules: the first, a norm, is called with the stream itself, and what the last returns is
+    added to the stream. Between the first and the last, each module of the chain is called with the very tensor that
+    the one before it returned.
+
+    Args:
+        attn: Dotted paths of the attention branch: the norm, the attention, the LayerScale if there is one.
+        mlp: Likewise of the MLP branch.
+        width: Channels of the stream.
+    """
+
+    attn: tuple[str, ...]
+    mlp: tuple[str, ...]
+    width: int
+
+
+@dataclass(frozen=True)
 class Seams:
     """Everything that can be adapted in one network.
 
@@ -41,6 +60,9 @@ class Seams:
         blocks: Dotted paths of the transformer blocks, in order.
         norms: Dotted paths of the normalisation layers.
         embeddings: Dotted paths of parameters added to the token stream (position embedding, class token).
+        residuals: The branches of each block, in order; empty if the blocks are not of the pre-norm kind.
+        prefix_tokens: How many tokens stand before the patches in the blocks' input (b, n, d); None if the blocks take
+            something else than one sequence of tokens.
     """
 
     family: str
@@ -49,6 +71,34 @@ class Seams:
     blocks: tuple[str, ...]
     norms: tuple[str, ...]
     embeddings: tuple[str, ...] = ()
+    residuals: tuple[Residual, ...] = ()
+    prefix_tokens: int | None = None
+
+    def require_residuals(self) -> tuple[Residual, ...]:
+        """Return the residual branches of the blocks.
+
+        Raises:
+            UserError: If none are known.
+        """
+        if not self.residuals:
+            raise UserError(
+                f"the blocks of this {self.family} are not x + attn(norm(x)), then r + mlp(norm(r)), so nothing can be "
+                "added to these branches; use a technique beside single layers, such as lora"
+            )
+        return self.residuals
+
+    def require_prefix_tokens(self) -> int:
+        """Return how many tokens stand before the patches.
+
+        Raises:
+            UserError: If the blocks take something else than one sequence of tokens.
+        """
+        if self.prefix_tokens is None:
+            raise UserError(
+                f"the blocks of this {self.family} take no sequence of tokens that could hold prompts; use another "
+                "technique, such as lora"
+            )
+        return self.prefix_tokens
 
     def select(self, components: Sequence[str], blocks: Iterable[int] | None = None) -> tuple[Site, ...]:
         """Return the sites of these components, in these blocks if given.
