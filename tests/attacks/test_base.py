@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from robustpeft.attacks import FGSM
 from robustpeft.attacks.base import Target, evaluate
 from robustpeft.types import L2, Linf, Noise, UserError
 
@@ -55,3 +56,17 @@ def test_the_candidates_do_not_become_part_of_a_graph(linear, images):
 def test_labels_must_fit_the_logits(linear, images):
     with pytest.raises(UserError, match=r"labels must be in \[0, 3\); found 0 to 3"):
         evaluate(linear, images, torch.tensor([0, 1, 2, 3]), "cross_entropy")
+
+
+def test_a_gradient_of_exactly_zero_is_said(caplog):
+    class Flat(torch.nn.Module):
+        def forward(self, images):
+            return 1e6 * images.flatten(1)[:, :2]
+
+    images = torch.zeros(3, 3, 2, 2)
+    images[:, 0, 0, 0] = 1.0
+    FGSM()(Flat(), images, torch.zeros(3, dtype=torch.int64), Linf(0.1))
+    assert "3 of 3 images have a gradient of exactly 0" in caplog.text
+    caplog.clear()
+    FGSM(loss="margin")(Flat(), images, torch.zeros(3, dtype=torch.int64), Linf(0.1))
+    assert caplog.text == ""

@@ -37,7 +37,8 @@ def by_key(**fields):
 
 
 def test_keys_say_what_was_done():
-    keys = list(by_key(epsilons=(2 / 255, 0.1), perturbations=(PatchDrop(0.3), PatchShuffle(4))))
+    attacks = (FGSM(), PGD())
+    keys = list(by_key(epsilons=(2 / 255, 0.1), attacks=attacks, perturbations=(PatchDrop(0.3), PatchShuffle(4))))
     assert keys == [
         "clean",
         "fgsm@linf:2/255",

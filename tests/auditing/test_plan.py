@@ -9,7 +9,7 @@ from robustpeft.types import L2, Axis, Linf, from_plain
 
 def test_the_default_is_fgsm_and_pgd_and_four_perturbations_on_a_thousand_images():
     plan = AuditPlan(epsilons=(0.1,))
-    assert plan.attacks == (FGSM(), PGD(steps=20))
+    assert plan.attacks == (FGSM(), PGD(steps=20), PGD(steps=20, loss="margin"))
     assert plan.threats == (Linf(0.1),)
     assert plan.images == 1000
     assert plan.perturbations_for((32, 32)) == default_perturbations((32, 32))

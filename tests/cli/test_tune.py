@@ -105,4 +105,4 @@ def test_a_recipe_that_cannot_be_attached_deletes_nothing(place: Any, type_in: C
 def test_own_photographs_need_a_path(type_in: Callable[..., Any], place: Any) -> None:
     ended = type_in("tune", "fulllora-folder", "backbone.name=digits_vit", "backbone.weights=false")
     assert ended.status == 2
-    assert "CHANGE-ME" in ended.err
+    assert "data.path=PATH" in ended.err

@@ -49,3 +49,45 @@ def test_the_default_radii_follow_the_threat_tuned_for():
     assert default_plan(Linf(0.1)).epsilons == pytest.approx((0.025, 0.05, 0.1))
     assert default_plan(L2(2.0)).norm == "l2"
     assert default_plan(None).epsilons == pytest.approx((0.5 / 255, 1 / 255, 2 / 255))
+
+
+def test_images_met_in_tuning_are_said_and_noted(run, digits, caplog):
+    leaky = dataclasses.replace(digits, test=digits.train.take(20))
+    record = rp.audit(run.path, leaky, plan=PLAN)
+    assert "20 of 20 images have ids that the model was tuned on" in record.data.note
+    assert "20 of 20 images" in caplog.text
+    assert "tuned on" not in rp.audit(run.path, digits, plan=PLAN).data.note
+
+
+def test_a_torch_data_set_is_all_test_images(run):
+    images = torch.rand(12, 3, 16, 16)
+    data = torch.utils.data.TensorDataset(images, torch.arange(12) % 10)
+    model = rp.load_backbone("digits_vit")
+    assert rp.audit(model, data, plan=PLAN)["clean"].correct.n == 12
+
+
+def test_a_margin_attack_sees_through_scaled_logits(digits):
+    """The same decisions with logits times 300: cross-entropy is flat in float32, the margin is not."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = rp.load_backbone("digits_vit")
+
+        def forward(self, images):
+            return 300.0 * self.inner(images)
+
+    model = rp.wrap(Scaled(), num_classes=10)
+    model.image_size = (16, 16)
+    plan = rp.AuditPlan(epsilons=(0.1,), perturbations=(), gallery=0)
+    record = rp.audit(model, digits, plan=plan)
+    shares = {m.settings["loss"]: m.correct.fraction for m in record.of("attack", "pgd")}
+    assert shares["cross_entropy"] > 0.5
+    assert shares["margin"] == 0.0
+
+
+def test_what_is_no_model_and_no_split_is_refused(digits):
+    with pytest.raises(UserError, match=r"rp\.wrap"):
+        rp.audit(torch.nn.Identity(), digits, plan=PLAN)
+    with pytest.raises(UserError, match="split must be 'test'"):
+        rp.audit(rp.load_backbone("digits_vit"), digits, plan=PLAN, split="train")

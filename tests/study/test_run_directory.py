@@ -111,13 +111,40 @@ def test_a_directory_in_use_is_only_replaced_if_it_is_a_run(tmp_path):
     mine = tmp_path / "run"
     mine.mkdir()
     (mine / "metrics.jsonl").write_text("")
+    (mine / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="not a run"):  # others have checkpoints too
+        prepare_directory(mine, resume=False, overwrite=True)
     prepare_directory(mine, resume=True, overwrite=False)
     assert (mine / "metrics.jsonl").exists()
     prepare_directory(mine, resume=False, overwrite=True)
-    assert list(mine.iterdir()) == []
+    assert [entry.name for entry in mine.iterdir()] == [".robustpeft"]
     with pytest.raises(UserError, match="is a file"):
         prepare_directory(foreign / "a.jpg", resume=False, overwrite=False)
 
 
 def test_the_backbone_value_builds_the_model_again():
     assert rp.load_backbone("digits_vit").origin == Backbone()
+
+
+def test_a_class_that_the_files_name_is_not_imported_unasked(run, tmp_path, monkeypatch):
+    path = copied(run, tmp_path)
+    (path / "left_here.py").write_text("raise SystemExit('executed')")
+    config = path / "adapter_config.json"
+    config.write_text(config.read_text().replace('"name": "fulllora"', '"name": "left_here:Evil"'))
+    monkeypatch.syspath_prepend(path)
+    with pytest.raises(UserError, match=r"left_here:Evil, which is not part of robustpeft; nothing was imported"):
+        rp.load(path)
+    with pytest.raises(SystemExit, match="executed"):
+        rp.load(path, trust=True)
+
+
+def test_weights_that_moved_are_asked_for(run, tmp_path):
+    path = copied(run, tmp_path)
+    backbone = json.loads((path / "robustpeft.json").read_text())["backbone"]
+    change(path, backbone=backbone | {"weights": str(tmp_path / "gone.safetensors")})
+    with pytest.raises(UserError, match=r"are not at .*gone\.safetensors any more.*weights="):
+        rp.load(path)
+
+
+def test_a_loaded_run_knows_what_it_was_tuned_on(run, digits):
+    assert rp.load(run.path).trained_ids == frozenset(digits.train.ids.tolist())

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -67,3 +69,38 @@ def test_the_same_recipe_and_seed_give_the_same_adapter(tmp_path):
     one, two = (tune_recipe(recipe, tmp_path / n, device="cpu") for n in ("one", "two"))
     name = "adapter_model.safetensors"
     assert (one.path / name).read_bytes() == (two.path / name).read_bytes()
+
+
+def test_a_run_resumes_only_with_the_same_technique_weights_and_images(digits, tmp_path):
+    plan = rp.TrainingPlan(epochs=2, batch_size=50, selection_attack=rp.PGD(steps=1))
+
+    def stop(progress):
+        if progress.epoch == 2:
+            raise RuntimeError
+
+    def tune(data=digits, weights=True, alpha=None, **options):
+        model = rp.load_backbone("digits_vit", num_classes=10, weights=weights)
+        method = rp.LoRA(r=2, alpha=alpha)
+        return rp.tune(model, data, method=method, training=plan, output=tmp_path / "run", **options)
+
+    with pytest.raises(RuntimeError):
+        tune(observer=stop)
+    swapped = dataclasses.replace(digits, train=digits.train.subset(torch.arange(len(digits.train)).flip(0)))
+    for changed in ({"alpha": 8.0}, {"weights": None}, {"data": swapped}):
+        with pytest.raises(UserError, match="belongs to another plan"):
+            tune(resume=True, **changed)
+    assert tune(resume=True).tuning["steps"] == 4
+
+
+def test_a_refused_resume_leaves_the_saved_recipe_alone(tmp_path):
+    tune_recipe(read_recipe("lora-digits", QUICK), tmp_path / "run", device="cpu")
+    before = (tmp_path / "run" / "recipe.yaml").read_text()
+    with pytest.raises(UserError, match="belongs to another plan"):
+        tune_recipe(read_recipe("lora-digits", [*QUICK, "method.r=2"]), tmp_path / "run", resume=True, device="cpu")
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == before
+
+
+def test_values_of_another_kind_are_refused_with_an_example(digits, tmp_path):
+    for field, value in (("method", "lora"), ("threat", 8 / 255), ("training", {}), ("objective", "natural")):
+        with pytest.raises(UserError, match=r"tune takes a value of \w+ here, as from rp\."):
+            rp.tune(rp.load_backbone("digits_vit"), digits, output=tmp_path / "run", **{field: value})

@@ -1,13 +1,14 @@
 import itertools
 import json
 import logging
+import sys
 
 import pytest
 import torch
 
 from robustpeft.errors import UserError
 from robustpeft.objectives import Loss, Natural
-from robustpeft.training import EpsilonRamp, fit
+from robustpeft.training import EpsilonRamp, Scores, fit
 from robustpeft.training.checkpoint import load_checkpoint
 
 
@@ -153,3 +154,9 @@ def test_natural_tuning_is_selected_by_clean_accuracy(make_task, tmp_path):
     assert result.scores.robust == result.scores.clean
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert "robust_accuracy" not in lines[-1]
+
+
+def test_a_collapsed_model_is_not_kept_while_there_is_another(make_task, tmp_path, monkeypatch):
+    scores = iter([Scores(40, 20, 2, 25), Scores(40, 22, 22, 40), Scores(40, 21, 1, 25), Scores(40, 20, 1, 25)])
+    monkeypatch.setattr(sys.modules[fit.__module__], "validate", lambda *_: next(scores))
+    assert fit(make_task(), tmp_path).best_epoch == 1

@@ -7,6 +7,7 @@ epsilon 0 the images come back unchanged.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
@@ -19,6 +20,8 @@ from robustpeft.errors import UserError
 from robustpeft.types import Classifier, Noise, Threat, attack_view, check_images, check_labels, content_ids
 
 __all__ = ["Attack", "Evaluation", "Target"]
+
+_log = logging.getLogger(__name__)
 
 _NO_GRADIENT = (
     "the logits carry no gradient back to the images (is there a torch.no_grad or a detach in the model?); "
@@ -131,7 +134,20 @@ def evaluate(view: Classifier, candidates: Tensor, labels: Tensor, loss: str) ->
         raise UserError(_NO_GRADIENT)
     if not bool(torch.isfinite(gradient).all()):  # sign(nan) is 0: standing still would look like robustness
         raise UserError("the gradient at the images is not finite; an attack along it would mean nothing")
+    _warn_of_vanished(gradient, loss)
     return Evaluation(logits.detach(), values.detach(), gradient)
+
+
+def _warn_of_vanished(gradient: Tensor, loss: str) -> None:
+    """Say when images have a gradient of exactly 0: an attack along it stands still, which is not robustness."""
+    still = int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
+    if still and loss == "cross_entropy":
+        _log.warning(
+            "%d of %d images have a gradient of exactly 0: the attack stands still there, so accuracy under it is too "
+            "high; attack with loss=margin too",
+            still,
+            len(gradient),
+        )
 
 
 def check_logits(logits: Any, labels: Tensor) -> Tensor:

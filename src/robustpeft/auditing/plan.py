@@ -23,7 +23,9 @@ class AuditPlan:
         epsilons: Radii in pixel units on [0, 1], ascending, above 0; write ``8 / 255``. Reports call the last the main
             one. Empty only if there are no attacks.
         norm: ``linf``, ``l2``, or ``package.module:Class`` of a threat of one's own.
-        attacks: The searches, cheap before costly. One whose result is an iterate that it never looked at
+        attacks: The searches, cheap before costly. The second PGD of the default climbs the margin: where a confident
+            model's cross-entropy is 0 in float32 its gradient is too, and PGD along it finds nothing that is there.
+            One whose result is an iterate that it never looked at
             (``PGD(keep="last")``) is refused: it would make a model look better than it is.
         perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
         images: At most this many images, a stratified subset; None for all.
@@ -36,7 +38,7 @@ class AuditPlan:
 
     epsilons: tuple[float, ...]
     norm: str = "linf"
-    attacks: tuple[Attack, ...] = (FGSM(), PGD(steps=20))
+    attacks: tuple[Attack, ...] = (FGSM(), PGD(steps=20), PGD(steps=20, loss="margin"))
     perturbations: tuple[Perturbation, ...] | None = None
     images: int | None = 1000
     batch_size: int = 128

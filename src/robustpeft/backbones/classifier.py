@@ -47,6 +47,7 @@ class ImageClassifier(nn.Module):
         transform: Maps a PIL image to a float (3, h, w) in [0, 1] as in tuning; None if unknown.
         origin: The value that builds it again; None for a module of one's own.
         tuning: Facts of its tuning for records and model cards: objective, seconds, seed, ...
+        trained_ids: Ids of the images it was tuned on, so that an audit can tell when it meets them again.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ImageClassifier(nn.Module):
         self.transform: Callable[[Any], Tensor] | None = None
         self.origin: Any = None
         self.tuning: dict[str, Any] = {}
+        self.trained_ids: frozenset[int] = frozenset()
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (b, k) of images (b, 3, h, w) in [0, 1]."""

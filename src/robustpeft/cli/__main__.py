@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from robustpeft.cli.app import app
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with the status.
     """
+    if "" not in sys.path:
+        sys.path.append("")  # mine.py in the working directory is mine:Class; last, so that it shadows nothing
     app(args=None if arguments is None else list(arguments), prog_name="robustpeft")
 
 

@@ -50,6 +50,10 @@ def audit(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    weights: Annotated[
+        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
 ) -> None:
     """Attack and perturb test images, write audit.json for each run and one report for all."""
@@ -72,6 +76,8 @@ def audit(
             seed=seed,
             device=device,
             overwrite=overwrite,
+            weights=weights,
+            trust=trust,
         )
 
         def show(label: str, progress: Progress) -> None:

@@ -19,6 +19,10 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    weights: Annotated[
+        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
     batch_size: Annotated[int, typer.Option(help="Pictures per forward pass.")] = 64,
 ) -> None:
     """Write one line per picture: path, label, confidence, and why a picture cannot be read."""
@@ -26,7 +30,7 @@ def predict(
         raise UserError(f"{output} exists; give another --output, or --overwrite")
     from robustpeft import study
 
-    model = study.load(run, device=str(study.find_device(device)))
+    model = study.load(run, device=str(study.find_device(device)), weights=weights, trust=trust)
     predictions = study.predict(model, folder, batch_size)
     study.write_predictions(predictions, output)
     broken = [prediction for prediction in predictions if prediction.problem]

@@ -6,6 +6,7 @@ Ids have 52 bits, so that every JSON reader, JavaScript's included, keeps them e
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 
@@ -29,7 +30,7 @@ def ids_of_names(names: Iterable[str]) -> Tensor:
     """
     seen: dict[int, str] = {}
     for name in names:
-        number = _short(hashlib.sha256(name.encode()).digest())
+        number = _short(hashlib.sha256(os.fsencode(name)).digest())
         if number in seen:
             raise UserError(f"the images {seen[number]!r} and {name!r} have the same id; rename one of them")
         seen[number] = name

@@ -161,7 +161,8 @@ def _first_size(decode: Callable[[int], Image.Image], names: Sequence[str]) -> t
 
 def _unreadable(broken: Sequence[Broken], n: int) -> UserError:
     return UserError(
-        f"{len(broken)} of {n} images cannot be read: {listing(broken)}; repair or remove them, or set skip_broken"
+        f"{len(broken)} of {n} images cannot be read: {listing(broken)}; repair or remove them, or leave them out with "
+        "skip_broken (data.skip_broken=true)"
     )
 
 

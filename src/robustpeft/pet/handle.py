@@ -53,6 +53,9 @@ class AdapterHandle:
             raise UserError(f"{method!r} trains {sorted(unknown)[0]!r}, which the network does not have")
         self._originals = {name: self._before[name].detach().clone() for name in sorted(thawed)}
         self._replaced = {path: network.get_submodule(path) for path in modules}
+        for path, layer in self._replaced.items():
+            if layer._forward_hooks or layer._forward_pre_hooks:
+                raise UserError(f"{path} carries hooks, which {method!r} would lose; remove them first")
         for path, module in modules.items():
             _put(network, path, module)
         self._inserts = inserts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -16,9 +17,9 @@ __all__ = ["check_norm_eps", "check_rank", "count_low_rank", "place_low_rank"]
 
 def check_rank(r: int, alpha: float | None, dropout: float) -> None:
     """Raise unless the rank, the scaling and the dropout of a low-rank branch mean something."""
-    if r < 1:
+    if r < 1 or r != int(r):
         raise UserError(f"r must be at least 1; got {r}")
-    if alpha is not None and alpha <= 0:
+    if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
         raise UserError(f"alpha must be positive; got {alpha} (a scaling of 0 would switch the branch off)")
     if not 0 <= dropout < 1:
         raise UserError(f"dropout must be in [0, 1); got {dropout}")

@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of files need not be UTF-8
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)  # only there if one of the two failed

@@ -14,7 +14,8 @@ from robustpeft.report.tables import Cell, headline_table
 
 __all__ = ["terminal_table"]
 
-_LABEL_WIDTH = 15
+_LABEL_WIDTH = 12
+_NUMBER_WIDTH = 9
 
 
 def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
@@ -41,7 +42,7 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
     for column in (table.columns[i] for i in kept):
         head = Text(column.title.removesuffix(" parameters"))
         head.append(f"\n{column.note}" if column.note else "", style="dim not bold")
-        shown.add_column(head, justify="right")
+        shown.add_column(head, justify="right", min_width=_NUMBER_WIDTH)
     for row in table.rows:
         shown.add_row(Text(row.label, style="bold"), *(_cell(row.cells[i]) for i in kept))
     return shown

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save as serialize
+from torch.utils.data import Dataset
+
 from robustpeft.auditing import AuditedData, AuditPlan, Progress, run_audit
 from robustpeft.backbones import ImageClassifier
-from robustpeft.data import ImageData, load_data
+from robustpeft.data import DataSource, ImageData, Parquet, Split, load_data
 from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle
 from robustpeft.records import AuditRecord, Subject, write_record
@@ -17,7 +22,9 @@ from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run, load
 from robustpeft.types import THREATS, Threat, name_of, to_plain
 
-__all__ = ["audit", "default_plan", "describe_subject"]
+__all__ = ["audit", "default_plan", "describe_subject", "load_test_images"]
+
+_log = logging.getLogger(__name__)
 
 
 def audit(
@@ -51,16 +58,21 @@ def audit(
         model = model.model
     elif isinstance(model, str | Path):
         model = load(model)
-    images = data if isinstance(data, ImageData) else load_data(data, image_size=model.image_size)
+    if not isinstance(model, ImageClassifier):
+        raise UserError(f"audit takes a model from rp.load, rp.load_backbone or rp.wrap; got {type(model).__name__}")
+    images = load_test_images(data, model)
+    if split not in ("test", "validation"):
+        raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
     _check_names(model, images)
+    note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
     record = run_audit(
         model,
         images.splits[split],
         plan or default_plan(model.threat),
         subject=describe_subject(model, label),
-        data=AuditedData(images.name, split, images.classes, images.note),
+        data=AuditedData(images.name, split, images.classes, note),
         seed=seed,
-        command=" ".join(["robustpeft", *sys.argv[1:]]) if Path(sys.argv[0]).name == "robustpeft" else "",
+        command=shlex.join(["robustpeft", *sys.argv[1:]]) if Path(sys.argv[0]).name == "robustpeft" else "",
         observer=observer,
     )
     if output is not None:
@@ -68,8 +80,39 @@ def audit(
     return record
 
 
+def load_test_images(data: Any, model: ImageClassifier) -> ImageData:
+    """Return the data to audit on; what comes as one torch data set or Parquet file is all taken as test images."""
+    if isinstance(data, ImageData):
+        return data
+    if isinstance(data, Dataset):
+        data = {"test": data}
+    elif isinstance(data, str | Path) and str(data).endswith(".parquet"):
+        data = Parquet(test=str(data))
+    images = load_data(data, image_size=model.image_size)
+    put_aside = len(images.train) + len(images.validation)
+    if put_aside and not isinstance(data, DataSource):
+        _log.warning(
+            "%s: the %d test images are used, %d train and validation images are put aside; if all of it is test data, "
+            "put the class folders into a folder named test",
+            images.name,
+            len(images.test),
+            put_aside,
+        )
+    return images
+
+
+def _met_before(model: ImageClassifier, split: Split) -> str:
+    """Return a sentence if images of the split have ids that the model was tuned on, and say it aloud; else nothing."""
+    met = len(model.trained_ids.intersection(split.ids.tolist()))
+    if not met:
+        return ""
+    sentence = f"{met} of {len(split)} images have ids that the model was tuned on, so its accuracy may be flattered."
+    _log.warning("%s", sentence)
+    return sentence
+
+
 def default_plan(threat: Threat | None) -> AuditPlan:
-    """Return FGSM and PGD-20 at a quarter, half and all of the radius a model was tuned for, and the perturbations.
+    """Return the default attacks at a quarter, half and all of the radius a model was tuned for, and perturbations.
 
     Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall.
     """
@@ -94,7 +137,7 @@ def describe_subject(model: ImageClassifier, label: str | None = None) -> Subjec
         trained_threat=to_plain(model.threat, AXES),
         num_trained=handle.num_parameters if handle else 0,
         num_trained_head=handle.num_head_parameters if handle else 0,
-        adapter_bytes=4 * handle.num_parameters if handle else None,
+        adapter_bytes=len(serialize({n: t.contiguous() for n, t in handle.state().items()})) if handle else None,
         tuning={key: model.tuning[key] for key in ("seconds", "best_epoch", "seed", "training") if key in model.tuning},
     )
 

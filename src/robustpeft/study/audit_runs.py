@@ -12,12 +12,12 @@ from typing import Any
 
 from robustpeft.auditing import AuditPlan, Progress
 from robustpeft.backbones import ImageClassifier
-from robustpeft.data import ImageData, load_data
+from robustpeft.data import ImageData
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet import AdapterHandle
 from robustpeft.records import AuditRecord
 from robustpeft.records.store import RECORD_FILE
-from robustpeft.study.audit_model import audit, default_plan
+from robustpeft.study.audit_model import audit, default_plan, load_test_images
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
 from robustpeft.study.recipe import Recipe, read_recipe
@@ -44,6 +44,8 @@ class AuditRequest:
         seed: Of the subset of images, the attacks and the perturbations.
         device: As for `find_device`.
         overwrite: Replace records that are there.
+        weights: As for `load`.
+        trust: As for `load`.
     """
 
     data: Any = None
@@ -53,6 +55,8 @@ class AuditRequest:
     seed: int = 0
     device: str = "auto"
     overwrite: bool = False
+    weights: str | None = None
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
@@ -86,13 +90,13 @@ def audit_runs(
     resolved = [path.resolve() for path in paths]
     if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
         raise UserError(f"the run {repeated[0]} was given twice")
-    models = _labelled([(path, load(path, device=device)) for path in paths])
+    models = _labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
     first = next(iter(models.values()))
     plan = _plan(paths[0], list(models.values()), asked.changes)
     _check_alike(models)
     images = _images(asked.data, paths[0], first)
     if asked.undefended:
-        label, model = load_undefended(paths[0], images, device)
+        label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
         models[label] = model
     folders = {label: Path(output) / _file_name(label) for label in models}
     _check_free(folders.values(), overwrite=asked.overwrite)
@@ -143,13 +147,19 @@ def _recipe(run: Path) -> Recipe | None:
     return read_recipe(str(file)) if file.is_file() else None
 
 
-def _images(data: Any, run: Path, model: ImageClassifier) -> ImageData:
-    if data is None:
+def _images(given: Any, run: Path, model: ImageClassifier) -> ImageData:
+    data = given
+    if given is None:
         recipe = _recipe(run)
         if recipe is None:
             raise UserError(f"{run} was not tuned from a recipe, so its data are not known; say which with --data")
         data = recipe.data
-    images = load_data(data, image_size=model.image_size)
+    try:
+        images = load_test_images(data, model)
+    except UserError as error:
+        if given is None:
+            raise UserError(f"{error} (the images that {run} was tuned on; say with --data where they are)") from error
+        raise
     for warning in images.warnings:
         _log.warning("%s: %s", images.name, warning)
     return images

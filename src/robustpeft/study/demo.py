@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from robustpeft.attacks import FGSM, PGD
 from robustpeft.auditing import AuditPlan, Progress as AuditProgress
 from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import Digits, ImageData
@@ -23,13 +24,13 @@ from robustpeft.study.arms import (
 )
 from robustpeft.study.audit_model import audit
 from robustpeft.study.recipe import read_recipe
-from robustpeft.study.run_directory import DEMO_FILE, prepare_directory
+from robustpeft.study.run_directory import prepare_directory
 from robustpeft.study.tune import tune_recipe
 from robustpeft.training import Progress
 
 __all__ = ["DEMO_PLAN", "Demo", "Reporter", "demo"]
 
-DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), images=None)
+DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), attacks=(FGSM(), PGD(steps=20)), images=None)
 """How the demo judges: FGSM and PGD-20 at three radii, four perturbations, all 359 test images."""
 
 _ARMS = {"LoRA, ordinary": "lora-digits", "FullLoRA, adversarial": "fulllora-digits"}
@@ -84,7 +85,6 @@ def demo(
         Two to three minutes on two CPU cores; with full tuning about half an hour.
     """
     prepare_directory(output, resume=False, overwrite=overwrite)
-    write_text(output / DEMO_FILE, "runs of `robustpeft demo`\n")
     images = Digits().load((16, 16))
     records = [_judge(Backbone().load(), "undefended", output / "undefended", images, seed, reporter)]
     for label, recipe in (_ARMS | (_FULL_ARM if with_full else {})).items():

@@ -10,7 +10,9 @@ README.md                                         a model card
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,21 @@ from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import image_transform
 from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter
+from robustpeft.pet.files import CONFIG_FILE
 from robustpeft.records import write_json
 from robustpeft.study.axes import AXES
 from robustpeft.types import Threat, from_plain, to_plain
 
-__all__ = ["DEMO_FILE", "SIDECAR_FILE", "Run", "load", "prepare_directory", "read_sidecar", "write_sidecar"]
+__all__ = ["MARKER_FILE", "SIDECAR_FILE", "Run", "load", "prepare_directory", "read_sidecar", "write_sidecar"]
 
 SIDECAR_FILE = "robustpeft.json"
-DEMO_FILE = ".robustpeft-demo"
-"""Marks a directory of several runs that may be replaced as a whole."""
+MARKER_FILE = ".robustpeft"
+"""Written first of all into every directory of ours: only what holds it, or a sidecar, is ever deleted."""
+RECIPE_FILE = "recipe.yaml"
+TRAINED_IDS_FILE = "trained_ids.json"
 SIDECAR_VERSION = 1
-_OURS = (SIDECAR_FILE, "metrics.jsonl", "checkpoints", DEMO_FILE)
+_FOREIGN = re.compile(r"""(?:name|norm|source)"?\s*:\s*["']?([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)""")
+_OURS = (SIDECAR_FILE, MARKER_FILE)
 _FIELDS = {"backbone", "backbone_name", "backbone_digest", "classes", "threat", "tuning"}  # what `load` reads
 
 
@@ -66,8 +72,13 @@ def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
     if occupied and overwrite:
         if not any((path / name).exists() for name in _OURS):
             raise UserError(f"{path} holds something that is not a run of robustpeft; it is not overwritten")
-        shutil.rmtree(path)
+        for entry in path.iterdir():  # not the directory itself: it may be a link
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
     path.mkdir(parents=True, exist_ok=True)
+    (path / MARKER_FILE).touch()
 
 
 def write_sidecar(directory: Path, model: ImageClassifier) -> None:
@@ -77,7 +88,7 @@ def write_sidecar(directory: Path, model: ImageClassifier) -> None:
         {
             "version": SIDECAR_VERSION,
             "robustpeft": robustpeft.__version__,
-            "backbone": to_plain(model.origin, ()),
+            "backbone": _resolved(model.origin),
             "backbone_name": model.name,
             "backbone_digest": model.digest(),
             "image_size": model.image_size,
@@ -88,6 +99,14 @@ def write_sidecar(directory: Path, model: ImageClassifier) -> None:
             "tuning": model.tuning,
         },
     )
+
+
+def _resolved(origin: Any) -> Any:
+    """Return the backbone in plain data, a path of weights made absolute: it is read from other directories later."""
+    plain = to_plain(origin, ())
+    if plain is not None and isinstance(plain["weights"], str):
+        plain["weights"] = str(Path(plain["weights"]).expanduser().resolve())
+    return plain
 
 
 def read_sidecar(directory: Path) -> dict[str, Any]:
@@ -114,7 +133,12 @@ def read_sidecar(directory: Path) -> dict[str, Any]:
 
 
 def load(
-    path: str | Path, *, weights: str | Path | None = None, model: ImageClassifier | None = None, device: str = "cpu"
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    model: ImageClassifier | None = None,
+    device: str = "cpu",
+    trust: bool = False,
 ) -> ImageClassifier:
     """Return the tuned classifier of a run, in eval mode: images in [0, 1] to logits.
 
@@ -125,12 +149,16 @@ def load(
         weights: Where the backbone's weights lie now, if they moved.
         model: The frozen classifier to put the adapter on, for a network of one's own that no name can build.
         device: Where to put it.
+        trust: Import the modules of techniques and threats that are not robustpeft's own. Without it nothing that
+            lies in the directory is executed.
 
     Raises:
         UserError: If files are missing or damaged, or the backbone is not the one it was tuned on.
     """
     directory = Path(path)
     said = read_sidecar(directory)
+    if not trust:
+        refuse_foreign_classes(directory)
     if model is None:
         model = _rebuild(said, directory, weights)
     found = model.digest()
@@ -146,7 +174,30 @@ def load(
         model.threat = from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
     model.transform = image_transform(model.image_size)
     model.tuning = said["tuning"]
+    model.trained_ids = _trained_ids(directory)
     return model.to(device).eval()
+
+
+def refuse_foreign_classes(directory: Path) -> None:
+    """Raise if the files of a run name a class whose module would have to be imported from somewhere.
+
+    Raises:
+        UserError: Naming the class; one whose module was imported already is welcome.
+    """
+    for file in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE):
+        path = directory / file
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for module, name in _FOREIGN.findall(text):
+            if module not in sys.modules:
+                raise UserError(
+                    f"{path} names {module}:{name}, which is not part of robustpeft; nothing was imported. If you "
+                    f"trust it, import {module} before, or say so: rp.load(path, trust=True), or --trust"
+                )
+
+
+def _trained_ids(directory: Path) -> frozenset[int]:
+    file = directory / TRAINED_IDS_FILE
+    return frozenset(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else frozenset()
 
 
 def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) -> ImageClassifier:
@@ -156,4 +207,10 @@ def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) 
             "and give it as rp.load(path, model=...)"
         )
     plain = said["backbone"] | ({} if weights is None else {"weights": str(weights)})
+    kept = plain["weights"]
+    if isinstance(kept, str) and not Path(kept).expanduser().is_file():
+        raise UserError(
+            f"the backbone's weights are not at {kept} any more; say where they are: rp.load(path, weights=...), "
+            "--weights on the command line"
+        )
     return from_plain(Backbone, plain, AXES, "backbone").load()

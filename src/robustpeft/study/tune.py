@@ -13,18 +13,24 @@ from robustpeft.data import Augment, ImageData, Split, image_transform, load_dat
 from robustpeft.errors import UserError
 from robustpeft.objectives import Objective, PgdAt
 from robustpeft.pet import AdapterHandle, FullLoRA, PETMethod
-from robustpeft.records import write_text
+from robustpeft.records import write_json, write_text
 from robustpeft.study.axes import AXES
 from robustpeft.study.card import model_card
 from robustpeft.study.device import find_device
 from robustpeft.study.recipe import Recipe, dump_recipe
-from robustpeft.study.run_directory import Run, prepare_directory, write_sidecar
+from robustpeft.study.run_directory import TRAINED_IDS_FILE, Run, prepare_directory, write_sidecar
 from robustpeft.training import Fit, Observer, Task, TrainingPlan, fit, is_first_process
-from robustpeft.types import Linf, Threat, to_plain
+from robustpeft.types import Linf, Threat, content_ids, to_plain
 
 __all__ = ["tune", "tune_recipe"]
 
 _log = logging.getLogger(__name__)
+_EXAMPLES = {
+    PETMethod: "FullLoRA(r=8)",
+    Objective: "PgdAt()",
+    Threat: "Linf(8 / 255)",
+    TrainingPlan: "TrainingPlan(epochs=5)",
+}
 
 
 def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
@@ -62,6 +68,9 @@ def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
         UserError: For input that cannot be used; the message says what and where.
         KeyboardInterrupt: On Ctrl-C; the last checkpoint is kept and `resume` goes on from it.
     """
+    if not isinstance(model, ImageClassifier):
+        raise UserError(f"tune takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}")
+    _check_kinds({PETMethod: method, Objective: objective, Threat: threat, TrainingPlan: training})
     asked = _Asked(
         method or FullLoRA(),
         objective or PgdAt(),
@@ -70,8 +79,6 @@ def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
         augment,
         seed,
     )
-    if not isinstance(model, ImageClassifier):
-        raise UserError(f"tune takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}")
     images = data if isinstance(data, ImageData) else load_data(data, image_size=model.image_size)
     mode = _Mode(Path(output), resume, overwrite, observer)
     return _tune(model, images, asked, mode, {})
@@ -91,11 +98,21 @@ def tune_recipe(
     The head gets as many classes as the data have, unless the recipe says otherwise.
     """
     where = find_device(device)
+    _refuse_blanks(to_plain(recipe, AXES))
     model, images = load_pair(recipe)
     model.to(where)
     asked = _Asked(recipe.method, recipe.objective, recipe.threat, recipe.training, recipe.augment, recipe.seed)
     mode = _Mode(Path(output), resume, overwrite, observer)
     return _tune(model, images, asked, mode, {"recipe.yaml": dump_recipe(recipe)})
+
+
+def _refuse_blanks(plain: Any, where: str = "") -> None:
+    """Raise if the recipe still has a place that only the person can fill."""
+    if isinstance(plain, str) and "CHANGE-ME" in plain:
+        raise UserError(f"the recipe leaves {where} to you: give it, for example {where}=PATH behind the recipe's name")
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            _refuse_blanks(value, f"{where}.{key}" if where else key)
 
 
 def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:
@@ -145,12 +162,14 @@ def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode,
         plan,
         asked.augment or images.default_augment,
         asked.seed,
+        identity=_identity(model, images, asked.method),
     )
     try:
         if is_first_process():  # last of the checks: it may delete what is there
             prepare_directory(mode.directory, resume=mode.resume, overwrite=mode.overwrite)
             for name, text in files.items():
-                write_text(mode.directory / name, text)
+                if not (mode.resume and (mode.directory / name).is_file()):  # a refused resume must not change them
+                    write_text(mode.directory / name, text)
         result = fit(task, mode.directory, resume=mode.resume, observer=mode.observer)
     except BaseException:
         handle.detach()
@@ -158,10 +177,27 @@ def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode,
     model.classes = images.classes
     model.threat = asked.threat if asked.objective.adversarial else None
     model.transform = image_transform(images.image_size)
+    model.trained_ids = frozenset(task.train.ids.tolist())
     model.tuning = _facts(task, images, result)
     if is_first_process():
         _save(mode.directory, handle)
+        write_json(mode.directory / TRAINED_IDS_FILE, task.train.ids.tolist())
     return Run(mode.directory, model.eval(), model.tuning)
+
+
+def _identity(model: ImageClassifier, images: ImageData, method: PETMethod) -> str:
+    """Return what a resumed run must share besides its plan: technique, frozen weights, splits, and some pixels."""
+    pixels = [
+        content_ids(next(split.batches(min(64, len(split)))).images).tolist()
+        for split in (images.train, images.validation)
+    ]
+    return repr((method, model.name, model.digest(), images.train.digest, images.validation.digest, pixels))
+
+
+def _check_kinds(given: dict[type, Any]) -> None:
+    for kind, value in given.items():
+        if value is not None and not isinstance(value, kind):
+            raise UserError(f"tune takes a value of {kind.__name__} here, as from rp.{_EXAMPLES[kind]}; got {value!r}")
 
 
 def _at_most(n: int | None, split: Split, seed: int) -> Split:
@@ -193,7 +229,7 @@ def _facts(task: Task, images: ImageData, result: Fit) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "steps": result.steps,
         "seconds": round(result.seconds, 3),
-        "validation": dataclasses.asdict(result.scores),
+        "validation": {"n": result.scores.n, "clean": result.scores.clean, "robust": result.scores.robust},
     }
 
 

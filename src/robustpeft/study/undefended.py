@@ -26,13 +26,17 @@ UNDEFENDED = "undefended"
 PROBED = "undefended (linear probe)"
 
 
-def load_undefended(run: Path, images: ImageData, device: str = "cpu") -> tuple[str, ImageClassifier]:
+def load_undefended(
+    run: Path, images: ImageData, device: str = "cpu", weights: str | None = None, trust: bool = False
+) -> tuple[str, ImageClassifier]:
     """Return a label and the run's network with its adapter taken off, in eval mode.
 
     Args:
         run: Directory of the run.
         images: As many of its training images as the run was tuned on fit a new head; the others are not looked at.
         device: Where to put the model.
+        weights: As for `load`.
+        trust: As for `load`.
 
     Cost:
         The weights are read twice if a head of a certain width was asked for; for a new head 1 forward a training image
@@ -41,12 +45,12 @@ def load_undefended(run: Path, images: ImageData, device: str = "cpu") -> tuple[
     Raises:
         UserError: If the run cannot be loaded, or has a new head that cannot be fitted.
     """
-    model = load(run, device=device)
+    model = load(run, device=device, weights=weights, trust=trust)
     for attachment in list(model.attachments):
         if isinstance(attachment, AdapterHandle):
             attachment.detach()
     seen, seed = model.tuning.get("num_train", len(images.train)), model.tuning.get("seed", 0)
-    model.threat, model.tuning = None, {}
+    model.threat, model.tuning, model.trained_ids = None, {}, frozenset()
     if _head_is_pretrained(model):
         return UNDEFENDED, model
     train = images.train.take(seen, seed)  # what the tuned model saw, when the data are those it was tuned on

@@ -43,6 +43,7 @@ class Task:
         plan: How.
         augment: How training images are varied, as their split understands it; None for not at all.
         seed: Of all randomness.
+        identity: What else a resumed run must agree on: the technique, the frozen weights, the images.
     """
 
     tunable: Tunable
@@ -53,6 +54,7 @@ class Task:
     plan: TrainingPlan
     augment: Any = None
     seed: int = 0
+    identity: str = ""
 
     def digest(self) -> str:
         """Return a digest of everything a resumed run must agree on."""
@@ -66,6 +68,7 @@ class Task:
             len(self.train),
             len(self.validation),
             shapes,
+            self.identity,
         )
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
@@ -219,7 +222,8 @@ class _Loop:
                 scores.n,
             )
         self.scores = scores
-        if (scores.robust, scores.clean) > (self.counters.best_robust, self.counters.best_clean):
+        better = (scores.robust, scores.clean) > (self.counters.best_robust, self.counters.best_clean)
+        if not self.best or (better and not scores.collapsed):
             self.best = self.average.snapshot()
             self.counters = replace(self.counters, best_epoch=epoch, best_clean=scores.clean, best_robust=scores.robust)
         values = {"clean_accuracy": scores.clean / scores.n}

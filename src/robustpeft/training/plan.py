@@ -90,8 +90,14 @@ class TrainingPlan:
                 "epochs, batch_size and validations must be at least 1; "
                 f"got {self.epochs}, {self.batch_size} and {self.validations}"
             )
-        if not self.learning_rate > 0:
-            raise UserError(f"learning_rate must be positive; got {self.learning_rate}")
+        for name in ("learning_rate", "head_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UserError(f"{name} must be positive and finite; got {value}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0 and 0 <= self.momentum < 1):
+            raise UserError(
+                f"weight_decay must be at least 0 and momentum in [0, 1); got {self.weight_decay} and {self.momentum}"
+            )
         if not 0 <= self.warmup <= 1 or not 0 <= self.averaging < 1:
             raise UserError(f"warmup must be in [0, 1] and averaging in [0, 1); got {self.warmup} and {self.averaging}")
         if self.optimizer not in ("adamw", "sgd"):

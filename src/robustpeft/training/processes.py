@@ -17,7 +17,7 @@ __all__ = ["Processes", "is_first_process"]
 
 def is_first_process() -> bool:
     """Return whether this process writes files and speaks to the person."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
@@ -25,7 +25,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
+        self.rank = int(os.environ.get("RANK", "0")) if self.world > 1 else 0
         self._opened = False
         if self.world > 1 and not dist.is_initialized():
             if torch.cuda.is_available():

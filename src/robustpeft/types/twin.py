@@ -52,7 +52,7 @@ def _twin(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
         twin: nn.Module = copy.deepcopy(module).eval()
         for parameter in twin.parameters():  # a scripted module refuses Module.requires_grad_
             parameter.requires_grad_(False)
-    elif _folds(cls):
+    elif _folds(cls) and not _hooked(module):
         folded = cast(Any, module).folded()
         assert isinstance(folded, nn.Module)
         twin = folded.eval().requires_grad_(False)
@@ -77,6 +77,11 @@ def _twin(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
 def _folds(cls: type) -> bool:
     """Return whether modules of this class are `Foldable`; asked once a class, because asking a protocol is slow."""
     return issubclass(cls, Foldable)
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Return whether somebody put a hook on the module, which a folded form would not run."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _frozen(parameter: Tensor | None) -> nn.Parameter | None:
