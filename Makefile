@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(INSTALLED)  ## make the bundled ViT robust, audit it, write a report (about 3 minutes)
+demo: $(INSTALLED)  ## make the bundled ViT robust, audit it, write a report (about 2 minutes)
 	$(BIN)/robustpeft demo --overwrite
 
 test: $(INSTALLED)  ## run the tests (a few minutes)

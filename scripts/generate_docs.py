@@ -22,10 +22,7 @@ from typer.main import get_command
 
 from robustpeft.cli.app import app
 from robustpeft.cli.catalogue import TOPICS, entries_of
-from robustpeft.records import read_record
-from robustpeft.report.comparable import comparable
-from robustpeft.report.markdown import table_markdown
-from robustpeft.report.tables import headline_table
+from robustpeft.records import Rate, read_record
 from robustpeft.study.arms import Comparison, Trial, comparison_table, selection_list
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,9 +125,24 @@ def _shown_default(parameter: Any) -> str:
 
 
 def demo() -> str:
-    """Return the headline table of the demo's kept records."""
+    """Return the headline of the demo's kept records: each share with its 95 % interval."""
     records = [read_record(RESULTS / "demo" / name) for name in ("undefended", "lora-digits", "fulllora-digits")]
-    return table_markdown(headline_table(comparable(records)))
+    rows = [
+        (
+            record.subject.label,
+            *(_share(record[key].correct) for key in ("clean", "fgsm@linf:0.1", "pgd@linf:0.1")),
+            f"{record.subject.num_trained:,} of {record.subject.num_parameters:,}",
+        )
+        for record in records
+    ]
+    return markdown_table(
+        ("model", "clean accuracy", "under FGSM, 0.1", "under PGD-20, 0.1", "trained parameters"), rows
+    )
+
+
+def _share(rate: Rate) -> str:
+    low, high = rate.interval()
+    return f"**{100 * rate.fraction:.1f} %** ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def kept(name: str) -> Comparison:
