@@ -1,9 +1,11 @@
 import pytest
 import timm
+import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from robustpeft.backbones import ImageClassifier, Normalize, find_seams, wrap
+from robustpeft.pet import VPT, Adapter, AdaptFormer, FullLoRA, LNLoRA, LoRA
 from robustpeft.pet.low_rank import LowRankConv, LowRankLinear
 from robustpeft.pet.placement import check_norm_eps, check_rank, count_low_rank, place_low_rank
 from robustpeft.types import COMPONENTS, Seams, Site, UserError
@@ -108,3 +110,31 @@ def test_an_eps_that_is_not_positive_is_refused():
     check_norm_eps(1e-12)
     with pytest.raises(UserError, match="eps of a LayerNorm must be positive; got 0"):
         check_norm_eps(0.0)
+
+
+@pytest.mark.parametrize("technique", [LoRA, LNLoRA, FullLoRA])
+def test_every_low_rank_technique_passes_its_scaling_and_dropout_on(model, technique):
+    for path, module in technique(r=4, alpha=2.0, dropout=0.25).modules(model, seed=0).items():
+        assert {branch.scaling for branch in module.adapter.branches} == {0.5}, path
+        assert module.adapter.dropout.p == 0.25, path
+    assert technique().dropout == 0.0
+
+
+@pytest.mark.parametrize("technique", [LoRA(), LNLoRA(), FullLoRA(), Adapter(), AdaptFormer(), VPT()], ids=repr)
+def test_what_starts_at_random_starts_from_the_seed(build, technique):
+    def start(seed):
+        handle = technique.attach(build(), seed=seed)
+        return {n: p.clone() for n, p in handle.named_parameters().items() if not handle.is_head(n)}
+
+    one, same, other = start(1), start(1), start(2)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    drawn = [name for name in one if one[name].ndim > 1 and one[name].abs().sum() > 0]
+    assert drawn
+    assert not any(torch.equal(one[name], other[name]) for name in drawn)
+
+
+@pytest.mark.parametrize("technique", [LoRA(), FullLoRA(), Adapter(), AdaptFormer()], ids=repr)
+def test_no_two_layers_start_alike(build, technique):
+    handle = technique.attach(build(), seed=0)
+    drawn = [p for n, p in handle.named_parameters().items() if not handle.is_head(n) and p.ndim > 1 and p.abs().sum()]
+    assert len({round(float(p.detach().sum()), 6) for p in drawn}) == len(drawn)
