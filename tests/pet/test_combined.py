@@ -85,3 +85,11 @@ def test_it_has_a_property_if_all_of_its_parts_have_it():
 def test_fewer_than_two_are_refused(methods):
     with pytest.raises(UserError, match=f"at least two methods; got {len(methods)}"):
         Combined(methods)
+
+
+def test_the_parts_start_from_the_seed_that_was_given(build):
+    both = LNLoRA(r=2, components=("q",)) + LoRA(r=2, components=("fc1",))
+    starts = [both.attach(build(), seed=seed).state() for seed in (1, 2)]
+    drawn = [name for name in starts[0] if ".A." in name]
+    assert drawn
+    assert not any(torch.equal(starts[0][name], starts[1][name]) for name in drawn)

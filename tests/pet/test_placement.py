@@ -138,3 +138,7 @@ def test_no_two_layers_start_alike(build, technique):
     handle = technique.attach(build(), seed=0)
     drawn = [p for n, p in handle.named_parameters().items() if not handle.is_head(n) and p.ndim > 1 and p.abs().sum()]
     assert len({round(float(p.detach().sum()), 6) for p in drawn}) == len(drawn)
+
+
+def test_rank_one_is_a_rank():
+    check_rank(1, None, 0.0)
