@@ -169,7 +169,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], Iterable[str]], tuple[str, ...]]] = {
     "recipe that is no text": (lambda p: ["tune", str(p.photos / "cat" / "0.png")], ("0.png", "not valid YAML")),
     "output not empty": (occupied, ("new", "not empty")),
     "output that is a file": (output_is_a_file, ("new", "is a file")),
-    "foreign output": (lambda p: occupied(p, "--overwrite"), ("new", "not a run", "not overwritten")),
+    "foreign output": (lambda p: occupied(p, "--overwrite"), ("new", "not a run", "not touched")),
     "resume and overwrite": (lambda p: [*p.tune(), "--resume", "--overwrite"], ("resume", "overwrite", "one of the")),
     "empty folder": (empty_folder, ("empty", "has no images", "CLASS/IMAGE")),
     "folder without classes": (folder_without_classes, ("12 images but no class folders",)),

@@ -114,6 +114,9 @@ def test_a_directory_in_use_is_only_replaced_if_it_is_a_run(tmp_path):
     (mine / "checkpoints").mkdir()
     with pytest.raises(UserError, match="not a run"):  # others have checkpoints too
         prepare_directory(mine, resume=False, overwrite=True)
+    with pytest.raises(UserError, match="not a run"):  # or a later overwrite would take it for ours
+        prepare_directory(mine, resume=True, overwrite=False)
+    (mine / ".robustpeft").touch()
     prepare_directory(mine, resume=True, overwrite=False)
     assert (mine / "metrics.jsonl").exists()
     prepare_directory(mine, resume=False, overwrite=True)

@@ -40,6 +40,13 @@ def test_a_failed_run_leaves_the_model_as_it_was(digits, tmp_path):
     assert torch.equal(model(images), before)
 
 
+def test_a_plan_that_cannot_be_carried_out_leaves_the_model_as_it_was(digits, tmp_path):
+    model = rp.load_backbone("digits_vit")
+    with pytest.raises(UserError, match="cannot take 0 images"):
+        rp.tune(model, digits, training=rp.TrainingPlan(train_images=0), output=tmp_path / "run")
+    assert model.attachments == []
+
+
 def test_a_class_count_mismatch_is_said_before_anything_runs(digits, tmp_path):
     with pytest.raises(UserError, match=r"answers with 7 classes, digits has 10; .*num_classes=10"):
         rp.tune(rp.load_backbone("digits_vit", num_classes=7), digits, output=tmp_path / "run")

@@ -60,7 +60,7 @@ def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
 
     Raises:
         UserError: If it exists and is not empty, unless asked to resume or overwrite; a directory that is not a run's
-            is never deleted.
+            is never touched.
     """
     if resume and overwrite:
         raise UserError(f"resume goes on with the run in {path}, overwrite deletes it; ask for one of the two")
@@ -69,9 +69,9 @@ def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
     occupied = path.is_dir() and any(path.iterdir())
     if occupied and not (resume or overwrite):
         raise UserError(f"{path} is not empty; resume the run there, overwrite it, or give another directory")
+    if occupied and not any((path / name).exists() for name in _OURS):  # also for resume: it would become ours
+        raise UserError(f"{path} holds something that is not a run of robustpeft; it is not touched")
     if occupied and overwrite:
-        if not any((path / name).exists() for name in _OURS):
-            raise UserError(f"{path} holds something that is not a run of robustpeft; it is not overwritten")
         for entry in path.iterdir():  # not the directory itself: it may be a link
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

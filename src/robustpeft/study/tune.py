@@ -152,19 +152,19 @@ def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode,
     for warning in images.warnings:
         _log.warning("%s: %s", images.name, warning)
     handle = asked.method.attach(model, seed=asked.seed)
-    plan = asked.training
-    task = Task(
-        handle,
-        _at_most(plan.train_images, images.train, asked.seed),
-        _at_most(plan.selection_images, images.validation, asked.seed),
-        asked.objective,
-        asked.threat,
-        plan,
-        asked.augment or images.default_augment,
-        asked.seed,
-        identity=_identity(model, images, asked.method),
-    )
     try:
+        plan = asked.training
+        task = Task(
+            handle,
+            _at_most(plan.train_images, images.train, asked.seed),
+            _at_most(plan.selection_images, images.validation, asked.seed),
+            asked.objective,
+            asked.threat,
+            plan,
+            asked.augment or images.default_augment,
+            asked.seed,
+            identity=_identity(model, images, asked.method),
+        )
         if is_first_process():  # last of the checks: it may delete what is there
             prepare_directory(mode.directory, resume=mode.resume, overwrite=mode.overwrite)
             for name, text in files.items():
