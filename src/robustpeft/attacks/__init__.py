@@ -2,13 +2,29 @@
 
 from collections.abc import Mapping
 
-from robustpeft.attacks.base import Attack, Target
+from robustpeft.attacks.base import Attack
 from robustpeft.attacks.fgsm import FGSM
-from robustpeft.attacks.losses import LOSSES, cross_entropy, margin
+from robustpeft.attacks.losses import LOSSES, AttackLoss, margin
 from robustpeft.attacks.pgd import PGD
+from robustpeft.attacks.search import Course, Query, Search, State
+from robustpeft.attacks.target import Target
 from robustpeft.types import Axis
 
-__all__ = ["ATTACKS", "ATTACK_AXIS", "FGSM", "LOSSES", "PGD", "Attack", "Target", "cross_entropy", "margin"]
+__all__ = [
+    "ATTACKS",
+    "ATTACK_AXIS",
+    "FGSM",
+    "LOSSES",
+    "PGD",
+    "Attack",
+    "AttackLoss",
+    "Course",
+    "Query",
+    "Search",
+    "State",
+    "Target",
+    "margin",
+]
 
 ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD}
 

@@ -68,6 +68,10 @@ class Threat(ABC):
         """Return float32 (b, *shape) drawn uniformly from the ball."""
 
     @abstractmethod
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return the candidates (b, 3, h, w) brought into the ball around the images and into [0, 1]."""
+
+    @abstractmethod
     def size(self, delta: Tensor) -> Tensor:
         """Return the norm (b,) of each perturbation."""
 
@@ -91,6 +95,10 @@ class Linf(Threat):
     def random(self, noise: Noise, shape: tuple[int, ...]) -> Tensor:
         """Return independent uniform values on [-epsilon, epsilon)."""
         return (noise.uniform(shape) * 2.0 - 1.0) * self.epsilon
+
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return the nearest points of ball and box."""
+        return (images + self.project(candidates - images)).clamp(0.0, 1.0)
 
     def size(self, delta: Tensor) -> Tensor:
         """Return the largest absolute value of each image's perturbation."""
@@ -123,6 +131,10 @@ class L2(Threat):
         # In float32 the last bit of a power depends on where in the batch it is computed (vector or scalar code).
         radius = noise.uniform((1,), purpose=1).double().pow(1.0 / math.prod(shape)).float() * self.epsilon
         return direction / _per_image(self.size(direction)).clamp_min(1e-12) * radius.reshape(-1, 1, 1, 1)
+
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return points of ball and box: first into the ball, then into the box, which shortens them further."""
+        return (images + self.project(candidates - images)).clamp(0.0, 1.0)
 
     def size(self, delta: Tensor) -> Tensor:
         """Return the Euclidean length of each image's perturbation."""
