@@ -1,4 +1,4 @@
-from .attacks import ATTACKS as ATTACKS, FGSM as FGSM, PGD as PGD
+from .attacks import APGD as APGD, ATTACKS as ATTACKS, CW as CW, FGSM as FGSM, PGD as PGD
 from .auditing import AuditPlan as AuditPlan
 from .backbones import (
     BACKBONES as BACKBONES,

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from robustpeft.attacks.apgd import APGD
 from robustpeft.attacks.base import Attack
+from robustpeft.attacks.cw import CW
 from robustpeft.attacks.fgsm import FGSM
 from robustpeft.attacks.losses import LOSSES, AttackLoss, margin
 from robustpeft.attacks.pgd import PGD
@@ -11,8 +13,10 @@ from robustpeft.attacks.target import Target
 from robustpeft.types import Axis
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "ATTACK_AXIS",
+    "CW",
     "FGSM",
     "LOSSES",
     "PGD",
@@ -26,6 +30,6 @@ __all__ = [
     "margin",
 ]
 
-ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD}
+ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD, "apgd": APGD, "cw": CW}
 
 ATTACK_AXIS = Axis(Attack, ATTACKS, "attack")

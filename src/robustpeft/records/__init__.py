@@ -9,6 +9,7 @@ from robustpeft.records.audit_record import (
     Measurement,
     Subject,
 )
+from robustpeft.records.ledger import LedgerRow, LedgerSegment, read_ledger, write_parquet
 from robustpeft.records.rate import Rate
 from robustpeft.records.store import read_record, write_json, write_record, write_text
 
@@ -18,11 +19,15 @@ __all__ = [
     "DataInfo",
     "GalleryItem",
     "ImageRow",
+    "LedgerRow",
+    "LedgerSegment",
     "Measurement",
     "Rate",
     "Subject",
+    "read_ledger",
     "read_record",
     "write_json",
+    "write_parquet",
     "write_record",
     "write_text",
 ]
