@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from robustpeft.attacks.apgd import APGD
 from robustpeft.attacks.base import Attack
 from robustpeft.attacks.cw import CW
+from robustpeft.attacks.driver import Driver, Progress as DriverProgress
+from robustpeft.attacks.fab import FAB
 from robustpeft.attacks.fgsm import FGSM
+from robustpeft.attacks.findings import Findings
+from robustpeft.attacks.fmn import FMN
+from robustpeft.attacks.judge import Judge
 from robustpeft.attacks.losses import LOSSES, AttackLoss, margin
+from robustpeft.attacks.minimal_norm import minimal_norms
 from robustpeft.attacks.pgd import PGD
+from robustpeft.attacks.plan import AttackPlan, Stage
 from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.target import Target
 from robustpeft.types import Axis
@@ -17,19 +24,28 @@ __all__ = [
     "ATTACKS",
     "ATTACK_AXIS",
     "CW",
+    "FAB",
     "FGSM",
+    "FMN",
     "LOSSES",
     "PGD",
     "Attack",
     "AttackLoss",
+    "AttackPlan",
     "Course",
+    "Driver",
+    "DriverProgress",
+    "Findings",
+    "Judge",
     "Query",
     "Search",
+    "Stage",
     "State",
     "Target",
     "margin",
+    "minimal_norms",
 ]
 
-ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD, "apgd": APGD, "cw": CW}
+ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD, "apgd": APGD, "cw": CW, "fab": FAB, "fmn": FMN}
 
 ATTACK_AXIS = Axis(Attack, ATTACKS, "attack")

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,24 @@ class Progress:
     """Where a plan stands, after a run has ended.
 
     Args:
-        stage: Key of the present stage.
+        stage: The present stage.
         number: Of the present stage, from 1.
         stages: In all.
         done: Images of the present stage that have ended.
         images: Images of the present stage.
         broken: Of those done.
+        correct: Images of the shard that this attack has not broken so far, misclassified ones left out.
+        ended: The stage is over; told of every stage, also of one with nothing to do.
     """
 
-    stage: str
+    stage: Stage
     number: int
     stages: int
     done: int
     images: int
     broken: int
+    correct: int
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,38 +198,38 @@ class _Course:
         key, threat = stage.key(self.plan), self.plan.threats[stage.threat]
         runs = stage.search.course(classes).runs
         todo = [place for place in self.mine if self._is_open(self.ids[place], stage, key, runs)]
-        if not todo or threat.epsilon == 0:
-            return
-        work = Work(
-            view=self.view,
-            judge=self.judge,
-            search=stage.search,
-            stream=stage.stream,
-            stage=key,
-            threat=threat,
-            seed=self.plan.seed,
-            classes=classes,
-            width=self.width,
-        )
-        ended = {"done": 0, "broken": 0}
+        if threat.epsilon == 0:
+            todo = []
+        tell = _Teller(self.driver.observer, stage, number, len(self.findings.stages), len(todo), self._held(stage))
+        if todo:
+            work = Work(
+                view=self.view,
+                judge=self.judge,
+                search=stage.search,
+                stream=stage.stream,
+                stage=key,
+                threat=threat,
+                seed=self.plan.seed,
+                classes=classes,
+                width=self.width,
+            )
 
-        def report(found: Sequence[Found]) -> None:
-            self._save_images(key, found)
-            self._keep([each.row for each in found])
-            for each in found:
-                ended["broken"] += each.row.broken
-                ended["done"] += each.row.broken or each.row.run + 1 == runs
-                if each.point is not None and self.driver.on_found is not None:
-                    self.driver.on_found(each.row.image, stage, each.point)
-            if self.driver.observer is not None:
-                total = len(self.findings.stages)
-                self.driver.observer(Progress(key, number, total, ended["done"], len(todo), ended["broken"]))
+            def report(found: Sequence[Found]) -> None:
+                self._save_images(key, found)
+                self._keep([each.row for each in found])
+                for each in found:
+                    if each.point is not None and self.driver.on_found is not None:
+                        self.driver.on_found(each.row.image, stage, each.point)
+                tell([each.row for each in found], runs)
 
-        slots = Slots(work, self._jobs(todo, key, runs, work, snapshots), report)
-        if snapshots is None:
-            slots.run()
-        else:
-            slots.run(lambda: snapshots.save_if_due(key, slots.unfinished))
+            slots = Slots(work, self._jobs(todo, key, runs, work, snapshots), report)
+            slots.run(None if snapshots is None else lambda: snapshots.save_if_due(key, slots.unfinished))
+        tell.end()
+
+    def _held(self, stage: Stage) -> int:
+        """Return how many images are classified correctly under the stage's attack and threat so far."""
+        ids = [self.ids[place] for place in self.mine]
+        return int(self.findings.correct(ids, stage.attack, stage.threat).sum())
 
     def _is_open(self, image: int, stage: Stage, key: str, runs: int) -> bool:
         clean = self.findings.clean(image)
@@ -266,6 +270,34 @@ class _Course:
         while (path := self.driver.directory / names[self._chunk]).exists():
             self._chunk += 1
         save_file(points, path, metadata={"stage": key})
+
+
+class _Teller:
+    """Tells the observer how one stage goes."""
+
+    def __init__(
+        self,
+        observer: Callable[[Progress], None] | None,
+        stage: Stage,
+        number: int,
+        stages: int,
+        images: int,
+        correct: int,
+    ) -> None:
+        self._observer = observer
+        self._now = Progress(stage, number, stages, 0, images, 0, correct)
+
+    def __call__(self, rows: Sequence[LedgerRow], runs: int) -> None:
+        now = self._now
+        broken = sum(row.broken for row in rows)
+        done = sum(row.broken or row.run + 1 == runs for row in rows)
+        self._now = replace(now, done=now.done + done, broken=now.broken + broken, correct=now.correct - broken)
+        if self._observer is not None:
+            self._observer(self._now)
+
+    def end(self) -> None:
+        if self._observer is not None:
+            self._observer(replace(self._now, ended=True))
 
 
 def _template(work: Work, job: Job) -> State:

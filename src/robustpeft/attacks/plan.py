@@ -45,11 +45,11 @@ class AttackPlan:
                 raise UserError(f"threats must come with ascending epsilon; {later} follows {earlier}")
 
     def stages(self, classes: int, table: dict[str, type]) -> tuple[Stage, ...]:
-        """Return what is done on a model with so many classes, threat by threat."""
+        """Return what is done on a model with so many classes: attack by attack, each within all threats."""
         return tuple(
             Stage(attack, threat, number, search, f"{attack}.{_label(self.attacks[attack], number, search, table)}")
-            for threat in range(len(self.threats))
             for attack in range(len(self.attacks))
+            for threat in range(len(self.threats))
             for number, search in enumerate(self.attacks[attack].stages(classes))
         )
 

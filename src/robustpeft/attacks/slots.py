@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.evaluation import Health, evaluate
 from robustpeft.attacks.judge import Judge
 from robustpeft.attacks.losses import find_loss, margin
@@ -274,6 +275,7 @@ class Slots:
         asked, self._claims = self._claims[: self.work.width], self._claims[self.work.width :]
         points = torch.stack([claim.point for claim in asked])
         images = torch.stack([claim.job.image for claim in asked])
+        check_within(points, images, self.work.threat, type(self.work.search).__name__)
         verdict = self.work.judge(points, torch.tensor([claim.job.label for claim in asked]))
         sizes = self.work.threat.size(points.double() - images.double()).tolist()
         ended = []
