@@ -35,6 +35,8 @@ def test_the_margin_agrees_with_a_loop_over_the_classes(row, data):
 def test_each_image_has_a_loss_of_its_own(name):
     logits = torch.tensor([[2.0, 1.0, -1.0, 0.5], [0.0, 3.0, 3.0, 1.0], [5.0, -2.0, 4.0, 0.0]])
     labels, targets = torch.tensor([0, 1, 2]), torch.tensor([3, 2, 0])
+    if find_loss(name).relative:
+        targets = logits.roll(1, 0) * 0.5
     together = find_loss(name)(logits, labels, targets)
     assert together.shape == (3,)
     for i in range(3):
@@ -48,5 +50,5 @@ def test_a_margin_needs_two_classes():
 
 
 def test_an_unknown_loss_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, dlr, margin"):
+    with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, dlr, kl, margin"):
         find_loss("crossentropy")

@@ -20,7 +20,9 @@ __all__ = [
     "LOSSES",
     "AttackLoss",
     "CrossEntropy",
+    "KLDivergence",
     "Margin",
+    "SquaredDistance",
     "TargetedCrossEntropy",
     "TargetedDLR",
     "TargetedMargin",
@@ -35,15 +37,24 @@ class AttackLoss(ABC):
 
     Attributes:
         targeted: It needs a class to be reached.
+        relative: It measures how far the answer is from the one to the clean image; `targets` are then those logits.
         fewest_classes: With fewer it has no meaning.
     """
 
     targeted: ClassVar[bool] = False
+    relative: ClassVar[bool] = False
     fewest_classes: ClassVar[int] = 2
 
     @abstractmethod
     def __call__(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss (b,) of float32 logits (b, k), int64 labels (b,) and int64 classes to be reached (b,)."""
+        """Return the loss (b,).
+
+        Args:
+            logits: Float32 (b, k).
+            labels: Int64 (b,).
+            targets: Int64 (b,), the classes to be reached, if it is targeted; the clean logits (b, k) if it is
+                relative; of no meaning otherwise.
+        """
 
 
 @final
@@ -130,6 +141,32 @@ class TargetedDLR(AttackLoss):
         return (_at(logits, targets) - _at(logits, labels)) / (span + 1e-12)
 
 
+@final
+@dataclass(frozen=True)
+class KLDivergence(AttackLoss):
+    """``KL(softmax(clean) || softmax(z))``: how far from the clean answer (Zhang et al. 2019)."""
+
+    relative: ClassVar[bool] = True
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return the divergence (b,)."""
+        clean = F.log_softmax(targets, dim=1)
+        return (clean.exp() * (clean - F.log_softmax(logits, dim=1))).sum(dim=1)
+
+
+@final
+@dataclass(frozen=True)
+class SquaredDistance(AttackLoss):
+    """``|z - clean|^2``, of logits or of embeddings (FARE, Schlarmann et al. 2024, arXiv:2402.12336)."""
+
+    relative: ClassVar[bool] = True
+    fewest_classes: ClassVar[int] = 1
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return the squared distance (b,)."""
+        return (logits - targets).square().sum(dim=1)
+
+
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Return ``max over wrong classes of logit - logit of the label`` (b,): positive when the image is misclassified.
 
@@ -149,6 +186,8 @@ LOSSES: Mapping[str, type[AttackLoss]] = {
     "targeted_cross_entropy": TargetedCrossEntropy,
     "targeted_margin": TargetedMargin,
     "targeted_dlr": TargetedDLR,
+    "kl": KLDivergence,
+    "squared_distance": SquaredDistance,
 }
 
 

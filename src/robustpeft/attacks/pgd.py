@@ -34,7 +34,7 @@ class PGDState(State):
     Args:
         points: The present iterate.
         velocity: Running sum of gradients; None without momentum.
-        targets: Class to be reached; None unless the loss is targeted.
+        targets: Class to be reached, or clean logits; None unless the loss is targeted or relative.
     """
 
     points: Tensor
@@ -90,14 +90,14 @@ class PGD(Search[PGDState]):
 
     def course(self, classes: int) -> Course:
         """Return the gradient steps, and a look at the end unless it is the answer itself."""
-        targeted = find_loss(self.loss).targeted
+        loss = find_loss(self.loss)
         return Course(
             passes=self.steps + (self.keep == "best"),
-            runs=self.restarts * (min(9, classes - 1) if targeted and classes else 1),
+            runs=self.restarts * (min(9, classes - 1) if loss.targeted and classes else 1),
             gradients=self.steps,
             loss=self.loss,
             samples=self.samples,
-            needs_clean=targeted,
+            needs_clean=loss.targeted or loss.relative,
             unseen_end=self.keep == "last",
         )
 
@@ -117,8 +117,10 @@ class PGD(Search[PGDState]):
         if self.random_start:
             start = threat.random(target.noise, tuple(points.shape[1:]))
             points = target.within(points + start.to(points.dtype))
-        targets = None
-        if find_loss(self.loss).targeted and target.clean is not None:
+        loss, targets = find_loss(self.loss), None
+        if loss.relative:
+            targets = target.clean
+        elif loss.targeted and target.clean is not None:
             targets = target.likely_wrong(target.runs % min(9, target.clean.shape[1] - 1))
         return PGDState(
             step=torch.zeros_like(target.labels),
