@@ -39,7 +39,7 @@ def test_shown_images_are_kept_with_the_answer_that_was_counted(make_linear, mak
     for place, id_ in zip((2, 9), wanted, strict=True):
         answer = found.answers[id_]
         assert answer.logits.argmax() == found.predictions[place]
-        assert 0.05 < (answer.image - split[place].float() / 255).abs().max()
+        assert (answer.image - split[place].float() / 255).abs().max() > 0.05
 
 
 def test_the_observer_is_told_after_every_batch(make_linear, make_split):

@@ -140,7 +140,9 @@ def test_cost_is_counted_in_images_and_only_what_stands_is_attacked(audit, make_
     broken = standing["pgd@linf:0.005"] - standing["pgd@linf:0.02"]
     forwards, backwards = spent["pgd@linf:0.02"]
     assert 4 * standing["pgd@linf:0.02"] + 2 * broken <= forwards <= 4 * standing["pgd@linf:0.02"] + 5 * broken
-    assert backwards == forwards - broken
+    # The judge's look at what broke and the last look of what held need no gradient; nor does the last of 4 passes.
+    assert forwards - backwards >= standing["pgd@linf:0.02"] + broken
+    assert backwards <= 3 * standing["pgd@linf:0.005"]
     assert all(m.seconds > 0 for m in record.measurements)
 
 

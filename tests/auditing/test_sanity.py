@@ -4,6 +4,7 @@ import torch
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.errors import UserError
 
+
 def test_logits_for_the_classes_pass():
     check_answer(torch.zeros(2, 3), 2, ("a", "b", "c"))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from robustpeft.attacks.apgd import APGD
+from robustpeft.attacks.autoattack import AutoAttack
 from robustpeft.attacks.base import Attack
 from robustpeft.attacks.cw import CW
 from robustpeft.attacks.driver import Driver, Progress as DriverProgress
@@ -16,6 +17,7 @@ from robustpeft.attacks.minimal_norm import minimal_norms
 from robustpeft.attacks.pgd import PGD
 from robustpeft.attacks.plan import AttackPlan, Stage
 from robustpeft.attacks.search import Course, Query, Search, State
+from robustpeft.attacks.square import Square
 from robustpeft.attacks.target import Target
 from robustpeft.types import Axis
 
@@ -32,6 +34,7 @@ __all__ = [
     "Attack",
     "AttackLoss",
     "AttackPlan",
+    "AutoAttack",
     "Course",
     "Driver",
     "DriverProgress",
@@ -39,6 +42,7 @@ __all__ = [
     "Judge",
     "Query",
     "Search",
+    "Square",
     "Stage",
     "State",
     "Target",
@@ -46,6 +50,15 @@ __all__ = [
     "minimal_norms",
 ]
 
-ATTACKS: Mapping[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD, "apgd": APGD, "cw": CW, "fab": FAB, "fmn": FMN}
+ATTACKS: Mapping[str, type[Attack]] = {
+    "fgsm": FGSM,
+    "pgd": PGD,
+    "apgd": APGD,
+    "cw": CW,
+    "fab": FAB,
+    "fmn": FMN,
+    "square": Square,
+    "autoattack": AutoAttack,
+}
 
 ATTACK_AXIS = Axis(Attack, ATTACKS, "attack")

@@ -22,10 +22,12 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from robustpeft.attacks.apgd_l1 import FIRST_SHARE, sparse_start, sparse_update
+from robustpeft.attacks.apgd_state import APGDState
 from robustpeft.attacks.evaluation import Reply
 from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.rows import row_where
-from robustpeft.attacks.search import Course, Query, Search, State
+from robustpeft.attacks.search import Course, Query, Search
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
 
@@ -34,44 +36,14 @@ __all__ = ["APGD", "checkpoints"]
 _KEPT = 0.75  # of the step; the rest is the step before
 
 
-@dataclass(frozen=True, kw_only=True)
-class APGDState(State):
-    """Where each image's ascent is, where it has been best, and what happened since its last check-point.
-
-    Args:
-        points: The present iterate.
-        before: The iterate before it.
-        step_size: (b,), in pixel units.
-        loss: (b,), of the last iterate looked at; 0 until the start has been left.
-        grown: Int64 (b,), steps since the last check-point in which the loss grew.
-        best: Where the loss was the largest.
-        best_gradient: Gradient there.
-        best_loss: (b,), loss there.
-        checked_loss: (b,), the best loss at the last check-point.
-        halved: Bool (b,), the step size was halved there; true before the first.
-        targets: Class to be reached; None unless the loss is targeted.
-    """
-
-    points: Tensor
-    before: Tensor
-    step_size: Tensor
-    loss: Tensor
-    grown: Tensor
-    best: Tensor
-    best_gradient: Tensor
-    best_loss: Tensor
-    checked_loss: Tensor
-    halved: Tensor
-    targets: Tensor | None = None
-
-
 @final
 @dataclass(frozen=True)
 class APGD(Search[APGDState]):
     """Projected gradient ascent without a step size to choose, from a random start on the sphere of radius epsilon.
 
-    The start of a run is a draw of `Threat.random` (in Linf one uniform number per pixel, in L2 one normal number per
-    pixel), moved out to the sphere and clipped to the box; there is no other chance.
+    The start of a run is a draw of `Threat.random` (in Linf one uniform number per value, in L2 one normal number per
+    value), moved out to the sphere and clipped to the box; there is no other chance. In L1 it is the other algorithm of
+    the same authors, with a start of its own (`apgd_l1.py`).
 
     Args:
         steps: Gradient steps, at least 1.
@@ -113,11 +85,10 @@ class APGD(Search[APGDState]):
         )
 
     def init(self, target: Target) -> APGDState:
-        """Return a random start on the sphere."""
+        """Return a random start on the sphere; in L1, `sparse_start`."""
         threat = target.threat
-        drawn = threat.random(target.noise, tuple(target.images.shape[1:]))
-        outwards = threat.epsilon / threat.size(drawn).clamp_min(1e-12)
-        points = target.within(target.images + _per_image(outwards) * drawn)
+        sparse = threat.norm == "l1"
+        points = sparse_start(target) if sparse else _start(target)
         targets = None
         if find_loss(self.loss).targeted and target.clean is not None:
             targets = target.likely_wrong(target.runs % self._targets(target.clean.shape[1]))
@@ -126,7 +97,7 @@ class APGD(Search[APGDState]):
             step=torch.zeros_like(target.labels),
             points=points,
             before=points,
-            step_size=none + 2 * threat.epsilon,
+            step_size=none + (1 if sparse else 2) * threat.epsilon,
             loss=none,
             grown=torch.zeros_like(target.labels),
             best=points,
@@ -135,6 +106,8 @@ class APGD(Search[APGDState]):
             checked_loss=none - torch.inf,
             halved=torch.ones_like(target.labels, dtype=torch.bool),
             targets=targets,
+            share=none + FIRST_SHARE if sparse else None,
+            support=none + points[0].numel() if sparse else None,
         )
 
     def propose(self, target: Target, state: APGDState) -> Query:
@@ -145,6 +118,8 @@ class APGD(Search[APGDState]):
         """Return the next iterate; the same one after the look at the end."""
         if reply.gradient is None or reply.loss is None:
             return state
+        if target.threat.norm == "l1":
+            return sparse_update(self.steps, target, state, reply)
         first = state.step == 0
         better = reply.loss > state.best_loss
         best = row_where(better, state.points, state.best)
@@ -203,6 +178,12 @@ def _windows(steps: int, device: torch.device) -> Tensor:
     for number in checkpoints(steps):
         windows[number], last = number - last, number
     return torch.tensor(windows, dtype=torch.int64, device=device)
+
+
+def _start(target: Target) -> Tensor:
+    drawn = target.threat.random(target.noise, tuple(target.images.shape[1:]))
+    outwards = target.threat.epsilon / target.threat.size(drawn).clamp_min(1e-12)
+    return target.within(target.images + _per_image(outwards) * drawn)
 
 
 def _step(target: Target, points: Tensor, before: Tensor, gradient: Tensor, size: Tensor, first: Tensor) -> Tensor:

@@ -59,6 +59,11 @@ class Health:
             self._rows = len(logits)
         self._ailment = now if self._ailment is None else torch.where(self._ailment == 0, now, self._ailment)
 
+    @property
+    def ailment(self) -> Tensor:
+        """Int64, on the device: 0 as long as every answer meant something."""
+        return torch.tensor(0) if self._ailment is None else self._ailment
+
     def settle(self) -> None:
         """Raise if an answer meant nothing, and say when gradients were exactly 0.
 
@@ -88,6 +93,7 @@ def evaluate(
     targets: Tensor | None = None,
     samples: int = 1,
     health: Health | None = None,
+    backward: bool = True,
 ) -> Reply:
     """Return logits, and loss and input gradient where a loss is given, each image on its own.
 
@@ -99,6 +105,7 @@ def evaluate(
         targets: Int64 (b,), the classes to be reached, for a targeted loss.
         samples: Mean over so many calls of a model that answers at random (expectation over transformation).
         health: Where it is remembered whether the answers mean something; checked at once if None.
+        backward: False leaves the gradient out, and answers bit by bit as if it were asked for.
 
     Cost:
         `samples` forwards, and as many backwards if a loss is given.
@@ -107,7 +114,7 @@ def evaluate(
         UserError: If the labels do not fit the logits or there is no gradient; if an answer is not finite, here or when
             `health` is settled.
     """
-    replies = [_evaluate(view, points, labels, loss, targets) for _ in range(samples)]
+    replies = [_evaluate(view, points, labels, loss, targets, backward) for _ in range(samples)]
     reply = replies[0] if samples == 1 else _mean(replies)
     watcher = health or Health()
     watcher.watch(reply.logits, reply.gradient)
@@ -142,7 +149,12 @@ def check_classes(logits: Tensor, labels: Tensor, loss: AttackLoss | None) -> No
 
 
 def _evaluate(
-    view: Classifier, points: Tensor, labels: Tensor, loss: AttackLoss | None, targets: Tensor | None
+    view: Classifier,
+    points: Tensor,
+    labels: Tensor,
+    loss: AttackLoss | None,
+    targets: Tensor | None,
+    backward: bool,
 ) -> Reply:
     if loss is None:
         with torch.no_grad():
@@ -156,6 +168,8 @@ def _evaluate(
         values = loss(logits, labels, labels if targets is None else targets)
         if not values.requires_grad:
             raise UserError(_NO_GRADIENT)
+        if not backward:
+            return Reply(points, logits.detach(), values.detach())
         (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
     if gradient is None:
         raise UserError(_NO_GRADIENT)

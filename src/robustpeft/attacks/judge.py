@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from robustpeft.attacks.evaluation import check_classes, check_logits
 from robustpeft.attacks.losses import margin
+from robustpeft.attacks.subject import in_its_precision
 from robustpeft.errors import UserError
 from robustpeft.types import Classifier, frozen_twin
 
@@ -38,7 +39,7 @@ class Judge:
     """Asks the model, unfolded, in eval mode, `width` images at a time.
 
     Args:
-        model: A module is asked through a frozen twin of its own; any other callable as it is.
+        model: A module is asked through a frozen twin of its own, in its own precision; any other callable as it is.
         width: Images in every pass; empty places are filled up.
 
     Attributes:
@@ -46,7 +47,8 @@ class Judge:
     """
 
     def __init__(self, model: Classifier, width: int) -> None:
-        self._view = frozen_twin(model, fold=False) if isinstance(model, nn.Module) else model
+        view = frozen_twin(model, fold=False) if isinstance(model, nn.Module) else model
+        self._view = in_its_precision(model, view)
         self._width = width
         self.forwards = 0
 
@@ -57,7 +59,7 @@ class Judge:
         Raises:
             UserError: If the answers are no finite logits for such labels.
         """
-        asked = [self._ask(part) for part in torch.split(images, self._width)]
+        asked = [self._ask(part) for part in torch.split(images, self._width) if len(part)]
         logits = torch.cat(asked) if asked else torch.zeros(0, 2)
         labels = labels.cpu()
         if len(labels):

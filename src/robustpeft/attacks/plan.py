@@ -29,7 +29,7 @@ class AttackPlan:
             all attacks at the lowest cost, without a rate for each of them.
 
     Raises:
-        UserError: If there is none of either, or a larger radius stands before a smaller one.
+        UserError: If there is none of either, a larger radius stands before a smaller one, or two have one name.
     """
 
     attacks: tuple[Attack, ...]
@@ -40,9 +40,12 @@ class AttackPlan:
     def __post_init__(self) -> None:
         if not self.attacks or not self.threats:
             raise UserError("a plan needs at least one attack and one threat")
-        for earlier, later in zip(self.threats, self.threats[1:], strict=False):
-            if type(earlier) is type(later) and later.epsilon <= earlier.epsilon:
-                raise UserError(f"threats must come with ascending epsilon; {later} follows {earlier}")
+        for place, later in enumerate(self.threats):
+            for earlier in self.threats[:place]:
+                if earlier.with_epsilon(later.epsilon) == later and later.epsilon <= earlier.epsilon:
+                    raise UserError(f"threats must come with ascending epsilon; {later} follows {earlier}")
+                if str(earlier) == str(later):
+                    raise UserError(f"two threats have one name, {later}: {earlier!r} and {later!r}")
 
     def stages(self, classes: int, table: dict[str, type]) -> tuple[Stage, ...]:
         """Return what is done on a model with so many classes: attack by attack, each within all threats."""

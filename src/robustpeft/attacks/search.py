@@ -32,6 +32,7 @@ class Course:
         passes: The most passes of one run.
         runs: Independent runs (restarts, target classes), one after the other until one succeeds.
         gradients: The first so many passes of a run need the gradient of the loss, the others logits alone.
+        every: Of these, only every so many, the first of them too; what it is told of the others must not matter.
         loss: Name of what is increased; None if no pass needs a gradient.
         samples: Answers averaged in each pass, for models that answer at random.
         needs_clean: The target must hold the logits of the clean images.
@@ -42,11 +43,16 @@ class Course:
     passes: int
     runs: int = 1
     gradients: int = 0
+    every: int = 1
     loss: str | None = None
     samples: int = 1
     needs_clean: bool = False
     inside: bool = True
     unseen_end: bool = False
+
+    def needs_gradient(self, passes: int) -> bool:
+        """Return whether the pass after so many of a run needs the gradient of the loss."""
+        return passes < self.gradients and passes % self.every == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +128,7 @@ class Search(Attack, Generic[S]):
             for step in range(course.passes):
                 here = target.at(run, step)
                 query = self.propose(here, state)
-                loss = find_loss(course.loss) if course.loss is not None and step < course.gradients else None
+                loss = find_loss(course.loss) if course.loss is not None and course.needs_gradient(step) else None
                 reply = evaluate(
                     view,
                     query.points,

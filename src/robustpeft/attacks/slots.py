@@ -2,114 +2,29 @@
 
 There is one batch of fixed width. Each of its slots holds an image in a run of its own, at a pass of its own. An image
 that is broken, and confirmed by the judge, leaves at once, and the next takes its slot; slots that nobody needs any
-more are carried along, so every pass has one shape. Rows of one shape do not influence each other, so what happens to
-an image does not depend on its company.
+more mirror one that is needed, so every pass has one shape. Rows of one shape do not influence each other, so what
+happens to an image does not depend on its company; whatever computes with images here has that shape for this reason.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.evaluation import Health, evaluate
-from robustpeft.attacks.judge import Judge
+from robustpeft.attacks.jobs import Claim, Found, Job, Work
 from robustpeft.attacks.losses import find_loss, margin
-from robustpeft.attacks.search import Search, State, holds
+from robustpeft.attacks.search import State, holds
 from robustpeft.attacks.target import Target
-from robustpeft.records import LedgerRow
-from robustpeft.types import Classifier, Noise, Threat
+from robustpeft.types import Noise
 
-__all__ = ["Found", "Job", "Slots", "Work"]
-
-
-@dataclass
-class Job:
-    """One image in one run, and what was spent on it so far.
-
-    Args:
-        image: Float32 (3, h, w), clean, where the model lies.
-        label: True class.
-        id: The image's id.
-        clean: Logits (k,) of the clean image, on the CPU.
-        run: Of the search.
-        passes: Done in this run.
-        forwards: Spent in this run.
-        backwards: Likewise.
-        seconds: Likewise.
-        best: Largest margin seen in this run, the clean image's to begin with.
-        state: A state to go on from, one row; None to begin.
-    """
-
-    image: Tensor
-    label: int
-    id: int
-    clean: Tensor
-    run: int = 0
-    passes: int = 0
-    forwards: int = 0
-    backwards: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    state: State | None = None
-
-    def __post_init__(self) -> None:
-        if not self.passes:
-            self.best = float(margin(self.clean[None], torch.tensor([self.label])))
-
-
-@dataclass(frozen=True)
-class Found:
-    """A run that has ended.
-
-    Args:
-        row: What the ledger keeps.
-        point: Float32 (3, h, w), the image that broke the model; None if the run found nothing.
-    """
-
-    row: LedgerRow
-    point: Tensor | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What stays the same for all images of a stage.
-
-    Args:
-        view: What is attacked.
-        judge: Who decides.
-        search: The search.
-        stream: Name of the chance it uses.
-        stage: Key in the ledger.
-        threat: Norm and epsilon.
-        seed: Of all randomness.
-        classes: Of the model.
-        width: Slots.
-    """
-
-    view: Classifier
-    judge: Judge
-    search: Search[Any]
-    stream: str
-    stage: str
-    threat: Threat
-    seed: int
-    classes: int
-    width: int
-
-
-@dataclass(frozen=True)
-class _Claim:
-    job: Job
-    point: Tensor
-    state: State
+__all__ = ["Slots"]
 
 
 @dataclass
@@ -137,14 +52,20 @@ class Slots:
         self._course = self.work.search.course(self.work.classes)
         self._loss = None if self._course.loss is None else find_loss(self._course.loss)
         self._slots: list[Job | None] = [None] * self.work.width
+        self._mirrors = list(range(self.work.width))  # the slot whose job each slot carries: its own, if it has one
         self._target: Target | None = None
         self._state: State | None = None
         self._ids = torch.zeros(0, dtype=torch.int64)
         self._back: list[Job] = []  # jobs that go on: refuted claims, next runs
-        self._claims: list[_Claim] = []
+        self._claims: list[Claim] = []
+        self._phase = 0  # of the passes that come with and without gradient, where a search has both
 
     def run(self, after_pass: Callable[[], None] | None = None) -> None:
-        """Work until nothing is left; `after_pass` is called between passes, when `unfinished` may be asked."""
+        """Work until nothing is left; `after_pass` is called between passes, when `unfinished` may be asked.
+
+        Raises:
+            UserError: As soon as a logit or a gradient is not finite, before anything of that pass is reported.
+        """
         while True:
             self._fill()
             if any(self._slots):
@@ -171,53 +92,81 @@ class Slots:
         return [*here, *self._back]
 
     def _fill(self) -> None:
-        free = [slot for slot, job in enumerate(self._slots) if job is None]
-        come: list[tuple[int, Job]] = []
-        for slot in free:
-            job = self._back.pop(0) if self._back else next(self.jobs, None)
+        come: dict[int, Job] = {}
+        for slot in [slot for slot, job in enumerate(self._slots) if job is None]:
+            job = self._next(alone=not come and not any(self._slots))
             if job is None:
                 break
-            come.append((slot, job))
+            come[slot] = job
         if come:
-            self._seat([slot for slot, _ in come], [job for _, job in come])
+            self._seat(come)
+        self._mirror(seated=bool(come))
 
-    def _seat(self, slots: list[int], jobs: list[Job]) -> None:
+    def _next(self, *, alone: bool) -> Job | None:
+        """Return the next job that is in step with the others: they take their gradients in the same passes."""
+        every = self._course.every
+        if every > 1 and not self._back and (alone or self._phase == 0):
+            self._back.extend(job for job in [next(self.jobs, None)] if job is not None)
+        for place, job in enumerate(self._back):
+            if alone:
+                self._phase = job.passes % every
+            if job.passes % every == self._phase:
+                return self._back.pop(place)
+        return next(self.jobs, None) if every == 1 else None
+
+    def _seat(self, come: Mapping[int, Job]) -> None:
+        jobs = list(come.values())
         device = jobs[0].image.device
-        target = Target(
+        index = torch.tensor(list(come), device=device)
+        ids = torch.tensor([job.id for job in jobs], device=device)
+        rows = Target(
             torch.stack([job.image for job in jobs]),
             torch.tensor([job.label for job in jobs], device=device),
             self.work.threat,
-            self._noise(torch.tensor([job.id for job in jobs], device=device), [job.run for job in jobs], 0),
+            self._noise(ids, [0] * len(jobs), [0] * len(jobs)),
             torch.stack([job.clean for job in jobs]).to(device),
         )
-        state: State = self.work.search.init(target)
-        for row, job in enumerate(jobs):
-            if job.state is not None:
-                state = state.put(torch.tensor([row], device=device), job.state)
-                job.state = None
-        ids = target.noise.ids
-        if self._target is None or self._state is None:  # the empty slots copy images that are there
-            padding = torch.arange(self.work.width, device=device) % len(jobs)
-            self._target, self._state, self._ids = target.take(padding), state.take(padding), ids[padding]
+        if self._target is None:  # all slots are free, the first ones are filled
+            self._mirrors = [slot % len(jobs) for slot in range(self.work.width)]
+            padding = torch.tensor(self._mirrors, device=device)
+            self._target, self._ids = rows.take(padding), ids[padding]
         else:
-            index = torch.tensor(slots, device=device)
-            self._target, self._state = self._target.put(index, target), self._state.put(index, state)
-            self._ids = self._ids.index_copy(0, index, ids)
-        for slot, job in zip(slots, jobs, strict=True):
+            self._target, self._ids = self._target.put(index, rows), self._ids.index_copy(0, index, ids)
+        for slot, job in come.items():
             self._slots[slot] = job
+            self._mirrors[slot] = slot
+        runs = [job.run if job else 0 for job in (self._slots[source] for source in self._mirrors)]
+        noise = self._noise(self._ids, runs, [0] * self.work.width)
+        fresh: State = self.work.search.init(dataclasses.replace(self._target, noise=noise))
+        state = fresh if self._state is None else self._state.put(index, fresh.take(index))
+        for slot, job in come.items():
+            if job.state is not None:
+                state = state.put(torch.tensor([slot], device=device), job.state)
+                job.state = None
+        self._state = state
 
-    def _noise(self, ids: Tensor, runs: Sequence[int], passes: int | Sequence[int]) -> Noise:
-        steps = passes if isinstance(passes, int) else tuple(passes)
-        return Noise(self.work.seed, ids, self.work.stream, tuple(runs), steps)
+    def _mirror(self, *, seated: bool) -> None:
+        """Let the slots without a job carry the same as one with a job: nothing happens there that happens nowhere."""
+        active = next((slot for slot, job in enumerate(self._slots) if job is not None), None)
+        if active is None or self._target is None or self._state is None:
+            return
+        mirrors = [active if job is None else slot for slot, job in enumerate(self._slots)]
+        if mirrors != self._mirrors or (seated and None in self._slots):
+            index = torch.tensor(mirrors, device=self._ids.device)
+            self._target, self._state, self._ids = self._target.take(index), self._state.take(index), self._ids[index]
+            self._mirrors = mirrors
+
+    def _noise(self, ids: Tensor, runs: Sequence[int], passes: Sequence[int]) -> Noise:
+        return Noise(self.work.seed, ids, self.work.stream, tuple(runs), tuple(passes))
 
     def _pass(self) -> None:
         assert self._target is not None
         assert self._state is not None
         start = time.perf_counter()
         search, course = self.work.search, self._course
-        runs = [job.run if job else 0 for job in self._slots]
-        passes = [job.passes if job else 0 for job in self._slots]
-        here = dataclasses.replace(self._target, noise=self._noise(self._ids, runs, passes))
+        carried = [job for job in (self._slots[source] for source in self._mirrors) if job is not None]
+        noise = self._noise(self._ids, [job.run for job in carried], [job.passes for job in carried])
+        here = dataclasses.replace(self._target, noise=noise)
         query = search.propose(here, self._state)
         reply = evaluate(
             self.work.view,
@@ -227,29 +176,34 @@ class Slots:
             targets=query.targets,
             samples=course.samples,
             health=self.health,
+            # A search may tell a pass without gradient from one with; only where all runs end does it not matter.
+            backward=any(
+                course.needs_gradient(job.passes) or (course.every == 1 and job.passes < course.passes - 1)
+                for job in carried
+            ),
         )
         self._state = search.update(here, self._state, reply)
         points, wrong, margins, done = self._look(here, reply.points, reply.logits)
-        active = [slot for slot, job in enumerate(self._slots) if job is not None]
+        active = [(slot, job) for slot, job in enumerate(self._slots) if job is not None]
         seconds = (time.perf_counter() - start) / len(active)
         self.passes += 1
+        self._phase = (self._phase + 1) % course.every
         self.idle += self.work.width - len(active)
         ended: list[Found] = []
-        for slot in active:
-            job = self._slots[slot]
-            assert job is not None
-            job.passes += 1
+        for slot, job in active:
             job.forwards += course.samples
-            job.backwards += course.samples if course.gradients else 0
+            job.backwards += course.samples if course.needs_gradient(job.passes) else 0
+            job.passes += 1
             job.seconds += seconds
             over = job.passes == course.passes or done[slot]
-            if not course.unseen_end:
-                job.best = max(job.best, margins[slot])
             if over if course.unseen_end else wrong[slot]:
                 index = torch.tensor([slot], device=points.device)
-                self._claims.append(_Claim(job, points[slot].clone(), self._state.take(index)))
+                self._claims.append(Claim(job, points[slot].clone(), self._state.take(index), over))
                 self._slots[slot] = None
-            elif over:
+                continue
+            if not course.unseen_end:
+                job.best = max(job.best, margins[slot])
+            if over:
                 self._slots[slot] = None
                 ended.append(self._held(job))
         if ended:
@@ -267,26 +221,43 @@ class Slots:
         done = self._state.done if self._state.done is not None else torch.zeros_like(wrong)
         if self._course.unseen_end:
             points = self.work.search.propose(here, self._state).points
-        told = torch.stack([wrong.float(), margins, done.float()]).cpu()  # the only wait for the device in a pass
+        ill = self.health.ailment.float().expand(len(margins))
+        told = torch.stack([wrong.float(), margins, done.float(), ill]).cpu()  # the only wait for the device in a pass
+        if told[3, 0]:
+            self.health.settle()  # raises
         return points, told[0].bool().tolist(), told[1].tolist(), told[2].bool().tolist()
 
     def _judge(self) -> None:
         """Ask about the first claims, one batch of them; refuted ones go on where they were."""
         asked, self._claims = self._claims[: self.work.width], self._claims[self.work.width :]
-        points = torch.stack([claim.point for claim in asked])
-        images = torch.stack([claim.job.image for claim in asked])
+        start = time.perf_counter()
+        padded = [asked[place % len(asked)] for place in range(self.work.width)]
+        points = torch.stack([claim.point for claim in padded])
+        images = torch.stack([claim.job.image for claim in padded])
         check_within(points, images, self.work.threat, type(self.work.search).__name__)
-        verdict = self.work.judge(points, torch.tensor([claim.job.label for claim in asked]))
+        verdict = self.work.judge(points[: len(asked)], torch.tensor([claim.job.label for claim in asked]))
         sizes = self.work.threat.size(points.double() - images.double()).tolist()
+        seconds = (time.perf_counter() - start) / len(asked)
         ended = []
-        for row, claim in enumerate(asked):
+        for claim, prediction, here, size in zip(
+            asked, verdict.predictions.tolist(), verdict.margins.tolist(), sizes, strict=False
+        ):
             job = claim.job
             job.forwards += 1
-            prediction, margin_here = int(verdict.predictions[row]), float(verdict.margins[row])
+            job.seconds += seconds
             if prediction != job.label:
-                ended.append(Found(self._row(job, True, prediction, margin_here, sizes[row]), claim.point))
-            elif self._course.unseen_end or job.passes == self._course.passes:
-                job.best = max(job.best, margin_here) if self._course.unseen_end else job.best
+                row = dataclasses.replace(
+                    job.row(self.work.stage),
+                    broken=True,
+                    step=job.passes,
+                    prediction=prediction,
+                    margin=here,
+                    norm=size,
+                )
+                ended.append(Found(row, claim.point))
+                continue
+            job.best = max(job.best, here)
+            if claim.over:
                 ended.append(self._held(job))
             else:
                 self._back.append(dataclasses.replace(job, state=claim.state))
@@ -296,19 +267,4 @@ class Slots:
     def _held(self, job: Job) -> Found:
         if job.run + 1 < self._course.runs:
             self._back.append(Job(job.image, job.label, job.id, job.clean, run=job.run + 1))
-        return Found(self._row(job, False, int(job.clean.argmax()), job.best, 0.0), None)
-
-    def _row(self, job: Job, broken: bool, prediction: int, margin_there: float, norm: float) -> LedgerRow:
-        return LedgerRow(
-            image=job.id,
-            stage=self.work.stage,
-            run=job.run,
-            broken=broken,
-            step=job.passes if broken else 0,
-            prediction=prediction,
-            margin=margin_there,
-            norm=norm,
-            forwards=job.forwards,
-            backwards=job.backwards,
-            seconds=round(job.seconds, 6),
-        )
+        return Found(job.row(self.work.stage), None)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from robustpeft.attacks.jobs import Job
 from robustpeft.attacks.search import State
-from robustpeft.attacks.slots import Job
 
-__all__ = ["Snapshots", "resumed"]
+__all__ = ["Snapshots"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,68 +36,87 @@ class Snapshots:
     Args:
         path: The file.
         share: Of the wall time that saving may take; 1 saves after every pass.
+        work: Digest of what is attacked and how; a file of other work is as good as none.
     """
 
-    def __init__(self, path: Path, share: float) -> None:
+    def __init__(self, path: Path, share: float, work: str) -> None:
         self._path = path
         self._share = share
+        self._work = work
         self._due = 0.0
+        self._waiting: dict[tuple[int, int], dict[str, Any]] = {}  # restored, not yet seated again: saved again too
 
     def save_if_due(self, stage: str, unfinished: Callable[[], Sequence[Job]]) -> None:
-        """Save the jobs unless the last time was too short ago for the share."""
+        """Save the jobs unless the last time was too short ago for the share; a full disk is only said."""
         start = time.perf_counter()
         if start < self._due:
             return
-        self._save(stage, [job for job in unfinished() if job.state is not None])
+        under_way = [
+            {name: getattr(job, name) for name in _COUNTS} | {"state": job.state}
+            for job in unfinished()
+            if job.state is not None
+        ]
+        try:
+            self._save(stage, [*under_way, *self._waiting.values()])
+        except (OSError, SafetensorError) as error:
+            _log.warning("%s cannot be written (%s); after a kill, what is under way begins again", self._path, error)
         end = time.perf_counter()
         self._due = end + (end - start) * (1.0 / self._share - 1.0)
 
-    def load(self, stage: str, template: Callable[[], State]) -> dict[tuple[int, int], Mapping[str, Any]]:
-        """Return what was saved of the jobs of this stage: fields of `Job` by image id and run.
+    def load(self, stage: str, template: Callable[[], State]) -> None:
+        """Read what was saved of the jobs of this stage, to be given out by `restored`.
 
         Args:
             stage: Key of the stage.
             template: Gives a state of the search with any number of rows, whose tensors are replaced.
         """
+        self._waiting = {}
         if not self._path.is_file():
-            return {}
+            return
         try:
             with safe_open(self._path, framework="pt") as file:
-                said = json.loads(file.metadata()["jobs"])
+                metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+            if metadata["checksum"] != _checksum(tensors, metadata["said"]):
+                raise ValueError("its checksum does not fit")
+            said = json.loads(metadata["said"])
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             _log.warning("%s is not readable (%s); its jobs begin again", self._path, error)
-            return {}
-        if said["stage"] != stage or not said["jobs"]:
-            return {}
-        try:
-            states = template().with_tensors(tensors)
-        except KeyError:
-            return {}
-        found: dict[tuple[int, int], Mapping[str, Any]] = {}
+            return
+        if said["work"] != self._work or said["stage"] != stage or not said["jobs"]:
+            return
+        states = template().with_tensors(tensors)
         for row, counts in enumerate(said["jobs"]):
             state = states.take(torch.tensor([row], device=states.step.device))
-            found[counts["id"], counts["run"]] = {**counts, "state": state}
-        return found
+            self._waiting[counts["id"], counts["run"]] = {**counts, "state": state}
+
+    def restored(self, job: Job) -> Job:
+        """Return the job as it was saved; as it is if it was not."""
+        saved = self._waiting.pop((job.id, job.run), None)
+        return job if saved is None else dataclasses.replace(job, **saved)
 
     def delete(self) -> None:
         """Remove the file: everything has ended."""
         self._path.unlink(missing_ok=True)
 
-    def _save(self, stage: str, jobs: Sequence[Job]) -> None:
-        counts = [{name: getattr(job, name) for name in _COUNTS} for job in jobs]
-        rows = [job.state.tensors() for job in jobs if job.state is not None]
+    def _save(self, stage: str, jobs: Sequence[Mapping[str, Any]]) -> None:
+        counts = [{name: job[name] for name in _COUNTS} for job in jobs]
+        rows = [job["state"].tensors() for job in jobs]
         tensors: dict[str, Tensor] = {}
         for name in rows[0] if rows else ():
             tensors[name] = torch.cat([row[name] for row in rows]).contiguous().cpu()
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        said = json.dumps({"work": self._work, "stage": stage, "jobs": counts})
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
         try:
-            save_file(tensors, temporary, metadata={"jobs": json.dumps({"stage": stage, "jobs": counts})})
+            save_file(tensors, temporary, metadata={"said": said, "checksum": _checksum(tensors, said)})
             temporary.replace(self._path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def resumed(job: Job, saved: Mapping[str, Any] | None) -> Job:
-    """Return the job as it was saved; as it is if nothing was."""
-    return job if saved is None else dataclasses.replace(job, **saved)
+def _checksum(tensors: Mapping[str, Tensor], said: str) -> str:
+    value = zlib.crc32(said.encode())
+    for name in sorted(tensors):
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"

@@ -59,6 +59,7 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         for number, condition in enumerate(attacked.conditions)
     }
     last = attacked.conditions[-1]
+    keeper.find_again(findings, plan)
     outcomes[last].answers.update(keeper.answers(last))
     return outcomes
 
@@ -110,7 +111,24 @@ class _Keeper:
     def keep(self, image: int, stage: Stage, point: Tensor) -> None:
         """Keep an image that broke the model, if it is one to be shown and the attack is the one to be shown."""
         if image in self._shown and stage.attack == len(self._attacked.plan.attacks) - 1:
-            self._points[image] = point
+            self.remember(image, point)
+
+    def find_again(self, findings: Findings, plan: AttackPlan) -> None:
+        """Break once more the shown images that were broken before the audit was broken off and went on."""
+        attack, threat = len(plan.attacks) - 1, len(plan.threats) - 1
+        lost = [
+            place
+            for place, image in enumerate(self._setting.split.ids.tolist())
+            if image in self._shown - self._points.keys() and findings.broke(image, attack, threat) is not None
+        ]
+        if lost:
+            again = AttackPlan((plan.attacks[attack],), plan.threats, plan.seed)
+            driver = Driver(slots=self._setting.width, on_found=lambda image, _, point: self.remember(image, point))
+            driver.run(self._attacked.model, self._setting.split.subset(torch.tensor(lost)), again)
+
+    def remember(self, image: int, point: Tensor) -> None:
+        """Keep an image that broke the model."""
+        self._points[image] = point
 
     def answers(self, condition: Condition) -> Mapping[int, Answer]:
         """Return what is shown under this condition: what broke the image, or the best of a short attack if it held."""

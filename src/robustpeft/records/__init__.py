@@ -9,7 +9,14 @@ from robustpeft.records.audit_record import (
     Measurement,
     Subject,
 )
-from robustpeft.records.ledger import LedgerRow, LedgerSegment, read_ledger, write_parquet
+from robustpeft.records.ledger import (
+    LedgerRow,
+    LedgerSegment,
+    compact_ledger,
+    read_ledger,
+    read_parquet,
+    write_parquet,
+)
 from robustpeft.records.rate import Rate
 from robustpeft.records.store import read_record, write_json, write_record, write_text
 
@@ -24,7 +31,9 @@ __all__ = [
     "Measurement",
     "Rate",
     "Subject",
+    "compact_ledger",
     "read_ledger",
+    "read_parquet",
     "read_record",
     "write_json",
     "write_parquet",

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,12 @@ from typing import Any, Self
 
 from robustpeft.errors import UserError
 
-__all__ = ["LedgerRow", "LedgerSegment", "read_ledger", "write_parquet"]
+__all__ = ["LedgerRow", "LedgerSegment", "compact_ledger", "read_ledger", "read_parquet", "write_parquet"]
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+PARQUET_FILE = "ledger.parquet"
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,13 @@ class LedgerSegment:
     """
 
     def __init__(self, directory: Path, shard: tuple[int, int], header: Mapping[str, Any]) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / f"segment-{shard[0]}-of-{shard[1]}.jsonl"
-        _check_shards(directory, shard[1])
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _check_shards(directory, shard[1])
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise UserError(f"no ledger can be kept in {directory} ({error.strerror})") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -180,6 +184,38 @@ def write_parquet(header: Mapping[str, Any], rows: Sequence[LedgerRow], path: Pa
         temporary.unlink(missing_ok=True)
 
 
+def read_parquet(path: Path) -> tuple[dict[str, Any], list[LedgerRow]]:
+    """Return the header and the rows that `write_parquet` wrote.
+
+    Raises:
+        UserError: If the file is none of these.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        header = json.loads(table.schema.metadata[b"robustpeft"])
+        return header, [LedgerRow(**plain) for plain in table.to_pylist()]
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no ledger in Parquet ({error})") from error
+
+
+def compact_ledger(directory: Path) -> Path:
+    """Write all segments of a ledger as ``ledger.parquet`` beside them, and return its path; the segments stay.
+
+    Raises:
+        UserError: If they are not those of one ledger, or the file cannot be written.
+    """
+    header, rows = read_ledger(directory)
+    path = directory / PARQUET_FILE
+    try:
+        write_parquet(header, rows, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}); the segments beside it stay") from error
+    return path
+
+
 def _line(plain: dict[str, Any]) -> str:
     text = json.dumps(plain, separators=(",", ":"))
     return f"{text}\t{zlib.crc32(text.encode()):08x}\n"
@@ -210,12 +246,24 @@ def _row(path: Path, number: int, plain: dict[str, Any]) -> LedgerRow:
 
 
 def _check_header(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key in sorted(found.keys() | wanted.keys()):
-        if found.get(key) != wanted.get(key):
-            raise UserError(
-                f"{path} belongs to other work: its {key} is {_short(found.get(key))}, now it is "
-                f"{_short(wanted.get(key))}; give another directory, or delete this one"
-            )
+    for where, there, here in _differences(found, wanted):
+        raise UserError(
+            f"{path} belongs to other work: its {where} is {_short(there)}, now it is {_short(here)}; give another "
+            "directory, or delete this one"
+        )
+
+
+def _differences(found: Any, wanted: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        pairs = [(key, found.get(key), wanted.get(key)) for key in sorted(found.keys() | wanted.keys())]
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        pairs = [(str(place), *both) for place, both in enumerate(zip(found, wanted, strict=True))]
+    else:
+        if found != wanted:
+            yield where, found, wanted
+        return
+    for key, there, here in pairs:
+        yield from _differences(there, here, f"{where}.{key}" if where else key)
 
 
 def _short(value: Any) -> str:

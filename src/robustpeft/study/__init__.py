@@ -3,7 +3,11 @@
 from robustpeft.study.audit_model import audit, default_plan, describe_subject
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
+from robustpeft.study.dry_run import dry_run
+from robustpeft.study.find_learning_rate import find_learning_rate
+from robustpeft.study.learning_rates import RateSearch, RateTrial
 from robustpeft.study.predict import Prediction, predict, write_predictions
+from robustpeft.study.price import Price, mcnemar, price
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.tune import tune, tune_recipe
@@ -11,15 +15,22 @@ from robustpeft.study.tune import tune, tune_recipe
 __all__ = [
     "AXES",
     "Prediction",
+    "Price",
+    "RateSearch",
+    "RateTrial",
     "Recipe",
     "Run",
     "audit",
     "default_plan",
     "describe_subject",
+    "dry_run",
     "dump_recipe",
     "find_device",
+    "find_learning_rate",
     "load",
+    "mcnemar",
     "predict",
+    "price",
     "read_recipe",
     "shipped_recipes",
     "tune",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Self, final
@@ -16,7 +15,7 @@ from torch import Tensor
 from robustpeft.errors import UserError
 from robustpeft.types.randomness import Noise
 
-__all__ = ["L2", "THREATS", "Linf", "Threat"]
+__all__ = ["L2", "Linf", "Threat"]
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,13 @@ class Threat(ABC):
             )
 
     def __str__(self) -> str:
-        """Return for example ``linf 8/255`` or ``l2 0.5``."""
+        """Return for example ``linf 8/255`` or ``l2 0.5``; fields besides epsilon behind it, so that it tells all."""
         short = f"{self.epsilon:g}"
         fraction = Fraction(self.epsilon * 255).limit_denominator(8)
         if float(short) != self.epsilon and math.isclose(float(fraction), self.epsilon * 255, rel_tol=1e-9):
             short = f"{float(fraction):g}/255"
-        return f"{self.norm} {short}"
+        others = [f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if f.name != "epsilon"]
+        return f"{self.norm} {short}" + (" " + ",".join(others) if others else "")
 
     @final
     def with_epsilon(self, epsilon: float) -> Self:
@@ -144,6 +144,3 @@ class L2(Threat):
 
 def _per_image(values: Tensor) -> Tensor:
     return values.reshape(-1, 1, 1, 1)
-
-
-THREATS: Mapping[str, type[Threat]] = {"linf": Linf, "l2": L2}
