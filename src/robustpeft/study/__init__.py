@@ -3,6 +3,7 @@
 from robustpeft.study.audit_model import audit, default_plan, describe_subject
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
+from robustpeft.study.export import Exported, export
 from robustpeft.study.predict import Prediction, predict, write_predictions
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
@@ -10,6 +11,7 @@ from robustpeft.study.tune import tune, tune_recipe
 
 __all__ = [
     "AXES",
+    "Exported",
     "Prediction",
     "Recipe",
     "Run",
@@ -17,6 +19,7 @@ __all__ = [
     "default_plan",
     "describe_subject",
     "dump_recipe",
+    "export",
     "find_device",
     "load",
     "predict",
