@@ -41,16 +41,29 @@ from .perturbations import (
 )
 from .pet import (
     METHODS as METHODS,
+    PETROBUSTNESS as PETROBUSTNESS,
+    SSF as SSF,
     VPT as VPT,
     Adapter as Adapter,
+    AdapterBank as AdapterBank,
+    AdapterPlus as AdapterPlus,
     AdaptFormer as AdaptFormer,
+    BitFit as BitFit,
     Combined as Combined,
     Full as Full,
     FullLoRA as FullLoRA,
+    LastBlocks as LastBlocks,
+    LayerNormTuning as LayerNormTuning,
     LinearProbe as LinearProbe,
     LNLoRA as LNLoRA,
     LoRA as LoRA,
     NormsAndBiases as NormsAndBiases,
+    PeftLoRA as PeftLoRA,
+    PerHeadLoRA as PerHeadLoRA,
+    RankRule as RankRule,
+    load_adapter as load_adapter,
+    rank_map as rank_map,
+    share as share,
 )
 from .records import AuditRecord as AuditRecord, read_record as read_record
 from .report import write_report as write_report
@@ -58,6 +71,7 @@ from .study import (
     Recipe as Recipe,
     Run as Run,
     audit as audit,
+    export as export,
     find_learning_rate as find_learning_rate,
     load as load,
     predict as predict,

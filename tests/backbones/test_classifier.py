@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
 from torch import nn
 
-from robustpeft.backbones import ImageClassifier, Normalize, find_seams, wrap
+from robustpeft.backbones import FAMILIES, ImageClassifier, Normalize, find_seams, wrap
+from robustpeft.backbones.classifier import image_size_of
 from robustpeft.types import Attackable, UserError
 
 SIZES = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
@@ -118,5 +121,43 @@ class TestWrap:
             wrap(module)
 
     def test_what_needs_seams_says_what_can_be_done_without(self):
-        with pytest.raises(UserError, match=r"Flatten belongs to no family.*'full'.*rp\.load_backbone"):
+        with pytest.raises(UserError, match=r"Flatten belongs to no family.*'full'.*rp\.load_backbone") as refusal:
             wrap(nn.Flatten()).require_seams()
+        assert all(family.covers in str(refusal.value) for family in FAMILIES.values())
+
+    def test_a_network_of_a_known_family_has_its_seams_its_classes_and_its_size(self, model, images):
+        wrapped = wrap(model.network)
+        assert wrapped.require_seams() == model.seams
+        assert (wrapped.num_classes, wrapped.image_size) == (4, (16, 16))
+        assert wrapped.digest() == model.digest()
+        assert wrap(model.network, num_classes=9).num_classes == 9
+        headless = timm.create_model("vit_tiny_patch16_224", **(SIZES | {"num_classes": 0}))
+        assert wrap(headless).num_classes is None
+
+    def test_of_any_other_network_nothing_is_guessed(self):
+        module = nn.Flatten()
+        module.config = SimpleNamespace(image_size=8)
+        assert wrap(module).image_size is None
+        assert wrap(module).num_classes is None
+
+    def test_logits_may_be_one_of_the_things_that_the_network_returns(self, images):
+        class Answers(nn.Module):
+            def forward(self, pixel_values):
+                return SimpleNamespace(logits=pixel_values.flatten(1), loss=None)
+
+        assert torch.equal(wrap(Answers())(images), images.flatten(1))
+        assert torch.equal(wrap(Answers()).attack_view()(images), images.flatten(1))
+
+
+def test_the_image_size_is_what_the_network_says():
+    def network(**attributes):
+        module = nn.Module()
+        for name, value in attributes.items():
+            setattr(module, name, value)
+        return module
+
+    assert image_size_of(network()) is None
+    assert image_size_of(network(patch_embed=SimpleNamespace(img_size=(16, 24)))) == (16, 24)
+    assert image_size_of(network(patch_embed=SimpleNamespace(img_size=None))) is None
+    assert image_size_of(network(config=SimpleNamespace(image_size=32))) == (32, 32)
+    assert image_size_of(network(config=SimpleNamespace(image_size=[32, 48]))) == (32, 48)

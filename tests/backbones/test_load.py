@@ -1,5 +1,6 @@
 import argparse
 import dataclasses
+import functools
 import logging
 import os
 import pickle
@@ -96,6 +97,22 @@ class TestWithoutWeights:
         torch.testing.assert_close(own.normalize.mean.flatten(), torch.tensor([0.1, 0.2, 0.3]))
         torch.testing.assert_close(own.normalize.std.flatten(), torch.tensor([0.4, 0.5, 0.6]))
 
+    @pytest.mark.parametrize(
+        ("name", "family"),
+        [("eva02_tiny_patch14_224", "eva"), ("swinv2_tiny_window8_256", "swin")],
+    )
+    def test_queries_keys_and_values_can_be_adapted_also_where_the_network_would_pass_by_their_layer(
+        self, monkeypatch, name, family
+    ):
+        sizes = {"embed_dim": 8, "num_heads": 2} if family == "eva" else {"embed_dim": 8, "depths": (1,)}
+        build = functools.partial(
+            timm.create_model, name, **sizes | ({"depth": 1} if family == "eva" else {"num_heads": (2,)})
+        )
+        monkeypatch.setitem(BACKBONES, "small", build)
+        model = load_backbone("small", num_classes=2, weights=None)
+        assert model.seams.family == family
+        assert {"q", "k", "v"} <= set(model.seams.components)
+
     def test_a_network_of_another_kind_is_a_classifier_too_only_without_seams(self):
         model = load_backbone("resnet10t", num_classes=3, weights=None)
         assert model.seams is None
@@ -138,6 +155,22 @@ class TestFromAFile:
         torch.testing.assert_close(given.normalize.mean.flatten(), torch.tensor([0.7, 0.7, 0.7]))
         torch.testing.assert_close(given.normalize.std.flatten(), torch.tensor([0.4, 0.5, 0.6]))
 
+    def test_a_swin_is_resampled_and_its_head_replaced_too(self, monkeypatch, tmp_path, caplog):
+        sizes = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 4}
+        monkeypatch.setitem(
+            BACKBONES, "small", lambda **options: timm.create_model("swin_tiny_patch4_window7_224", **sizes | options)
+        )
+        source = load_backbone("small", num_classes=5, weights=None, image_size=32)
+        save_file(source.network.state_dict(), tmp_path / "w.safetensors")
+        same = load_backbone("small", weights=tmp_path / "w.safetensors", image_size=32)
+        assert same.num_classes == 5
+        assert same.digest() == source.digest()
+        with caplog.at_level(logging.INFO, logger="robustpeft"):
+            other = load_backbone("small", num_classes=3, weights=tmp_path / "w.safetensors", image_size=64)
+        assert other.image_size == (64, 64)
+        assert other(torch.rand(1, 3, 64, 64)).shape == (1, 3)
+        assert "w.safetensors has a head of 5 classes; head.fc starts anew with 3 classes" in caplog.messages
+
     def test_both_heads_of_a_distilled_network_are_replaced(self, tmp_path):
         sizes = {"img_size": 224, "num_classes": 2}
         network = timm.create_model("deit_tiny_distilled_patch16_224", **sizes)
@@ -165,6 +198,47 @@ class TestFromAFile:
     def test_a_path_may_begin_with_the_home_directory(self, file, monkeypatch):
         monkeypatch.setenv("HOME", str(file.parent))
         assert load_backbone("digits_vit", weights="~/w.safetensors").num_classes == 7
+
+
+class TestFromTheHub:
+    @pytest.fixture
+    def hub(self, monkeypatch):
+        """Let timm build what it is asked for as if it had fetched the weights."""
+        create = timm.create_model
+        monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: create(name, **options))
+
+    @pytest.mark.parametrize(
+        ("name", "classes", "message"),
+        [
+            (
+                "vit_tiny_patch16_224",
+                3,
+                "vit_tiny_patch16_224 has a head of 1000 classes; head starts anew with 3 classes",
+            ),
+            ("convit_tiny", 1000, None),
+            ("vit_tiny_patch16_224", None, None),
+            (
+                "vit_small_patch14_dinov2",
+                3,
+                "vit_small_patch14_dinov2 has no head; head starts anew with 3 classes",
+            ),
+            (
+                "deit_tiny_distilled_patch16_224",
+                3,
+                "deit_tiny_distilled_patch16_224 has a head of 1000 classes; head and head_dist start anew with 3 "
+                "classes",
+            ),
+        ],
+    )
+    def test_a_head_that_is_replaced_is_said(self, hub, caplog, name, classes, message):
+        with caplog.at_level(logging.INFO, logger="robustpeft"):
+            load_backbone(name, num_classes=classes)
+        assert caplog.messages == ([] if message is None else [message])
+
+    def test_without_weights_there_is_nothing_to_say(self, hub, caplog):
+        with caplog.at_level(logging.INFO, logger="robustpeft"):
+            load_backbone("vit_tiny_patch16_224", num_classes=3, weights=None)
+        assert caplog.messages == []
 
 
 class TestFromNumpy:

@@ -7,7 +7,7 @@ import pytest
 
 import robustpeft
 
-COMMANDS = ("demo", "tune", "audit", "predict", "report", "list", "copy")
+COMMANDS = ("demo", "tune", "audit", "predict", "export", "report", "list", "copy")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "sklearn", "pyarrow", "matplotlib", "robustpeft.study")
 
 
@@ -36,7 +36,7 @@ def test_help_names_every_command_and_the_exit_statuses(type_in: Callable[..., A
 def test_every_command_has_help_and_so_has_every_option(command: str, type_in: Callable[..., Any]) -> None:
     said = type_in(command, "--help")
     assert said.status == 0
-    rows = [line.strip("\u2502 ") for line in said.out.splitlines() if line.startswith("\u2502 --")]
+    rows = [row for line in said.out.splitlines() if (row := line.strip("\u2502 *")).startswith("--")]
     assert rows
     assert all(len(row.split("  ")) > 1 for row in rows)
 

@@ -59,6 +59,33 @@ def test_the_count_is_the_one_in_the_docstring(build, position, times):
     assert {int(name.split(".")[1]) for name in handle.added_names()} == set(range(depth))
 
 
+@pytest.mark.parametrize("position", PLACES)
+def test_only_the_chosen_blocks_have_adapters(build, images, position):
+    model = build(depth=4)
+    method = Adapter(position, bottleneck=3, blocks=(-1, 1))
+    count = method.count(model)
+    handle = method.attach(model)
+    assert (
+        count == handle.num_parameters - handle.num_head_parameters == Adapter(position, bottleneck=3).count(model) / 2
+    )
+    assert {int(name.split(".")[1]) for name in handle.added_names()} == {1, 3}
+
+
+def test_a_block_that_does_not_exist_is_refused_and_nothing_is_attached(model):
+    with pytest.raises(UserError, match=r"blocks \[2\] do not exist; this network has blocks 0 to 1"):
+        Adapter(blocks=(0, 2)).attach(model)
+    assert model.attachments == []
+
+
+@pytest.mark.parametrize(("init", "sigma"), [("houlsby", 0.0088), ("normal", 0.02)])
+def test_another_start_is_not_the_identity_and_says_so(build, init, sigma):
+    method = Adapter("post", bottleneck=32, init=init)
+    assert not method.identity_at_start
+    assert Adapter("post").identity_at_start
+    state = method.attach(build(depth=1)).state()
+    assert state["blocks.0.adapter.up.weight"].std().item() == pytest.approx(sigma, rel=0.1)
+
+
 def test_no_two_adapters_start_alike(model):
     starts = [t for name, t in Adapter().attach(model).state().items() if name.endswith("down.weight")]
     assert len({tuple(t.flatten().tolist()) for t in starts}) == len(starts) == 4
@@ -69,6 +96,8 @@ def test_no_two_adapters_start_alike(model):
     [
         ({"position": "pfeifer"}, "unknown position 'pfeifer'; did you mean 'pfeiffer'"),
         ({"bottleneck": 0}, "bottleneck must be at least 1; got 0"),
+        ({"init": "zeros"}, "unknown init 'zeros'; did you mean 'zero'"),
+        ({"blocks": ()}, "blocks must name at least one block"),
     ],
 )
 def test_what_means_nothing_is_refused(arguments, message):

@@ -1,8 +1,26 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from torch.nn import functional as F
 
-from robustpeft.pet import Adapter, Combined, Full, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases
+from robustpeft.pet import (
+    SSF,
+    Adapter,
+    AdapterPlus,
+    AdaptFormer,
+    BitFit,
+    Combined,
+    Full,
+    FullLoRA,
+    LastBlocks,
+    LayerNormTuning,
+    LinearProbe,
+    LNLoRA,
+    LoRA,
+    NormsAndBiases,
+)
 from robustpeft.types import UserError
 
 PARTS = {
@@ -12,6 +30,8 @@ PARTS = {
         LNLoRA(r=3, components=("q", "fc1")),
         FullLoRA(r=2, patch_embed=False),
         LoRA(r=1, components=("patch_embed",)),
+        SSF(),
+        AdapterPlus(bottleneck=2),
     ),
     "in_place": (
         NormsAndBiases(),
@@ -19,6 +39,9 @@ PARTS = {
         NormsAndBiases(norms=False),
         LinearProbe(),
         Full(),
+        BitFit(),
+        LayerNormTuning(),
+        LastBlocks(),
     ),
 }
 
@@ -57,6 +80,52 @@ def test_two_techniques_at_one_layer_are_refused_and_nothing_is_attached(model):
     with pytest.raises(UserError, match=r"both adapt blocks\.0\.attn\.qkv; give each its own layers"):
         (LoRA(r=2, components=("q",)) + LNLoRA(r=2, components=("k",))).attach(model)
     assert model.attachments == []
+
+
+@pytest.mark.parametrize("methods", [(SSF(), LoRA(r=2)), (LNLoRA(r=2, components=("k",)), SSF())])
+def test_scaling_a_layer_that_has_branches_is_refused_and_nothing_is_attached(model, methods):
+    with pytest.raises(UserError, match=r"both adapt blocks\.0\.attn\.qkv; give each its own layers, or leave one out"):
+        Combined(methods).attach(model)
+    assert model.attachments == []
+
+
+def test_lora_in_attention_goes_with_an_adapter_in_the_mlp(model, shake):
+    bare = copy.deepcopy(model.network.blocks[1])
+    handle = (LoRA(r=2, components=("q", "v")) + Adapter("pfeiffer", bottleneck=3)).attach(model)
+    shake(handle)
+    t = {name.removeprefix("blocks.1."): value for name, value in handle.state().items()}
+    x = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for row, part in ((0, "q"), (64, "v")):
+            bare.attn.qkv.weight[row : row + 32] += t[f"attn.qkv.adapter.B.{part}"] @ t[f"attn.qkv.adapter.A.{part}"]
+    r = x + bare.attn(bare.norm1(x))
+    m = bare.mlp(bare.norm2(r))
+    down = m @ t["mlp.adapter.down.weight"].T + t["mlp.adapter.down.bias"]
+    increment = F.gelu(down) @ t["mlp.adapter.up.weight"].T + t["mlp.adapter.up.bias"]
+    torch.testing.assert_close(model.network.blocks[1](x), r + m + increment, rtol=1e-5, atol=1e-5)
+
+
+def test_normalised_branches_go_with_an_adapter_on_the_stream(model, images, shake):
+    before = model(images)
+    handle = (LNLoRA(r=2) + AdaptFormer(bottleneck=8, scale=1.0)).attach(model)
+    assert torch.equal(model(images), before)
+    shake(handle)
+    both = model(images)
+    torch.testing.assert_close(model.attack_view()(images), both, rtol=1e-4, atol=1e-4)
+    for name, parameter in handle.named_parameters().items():
+        if name.endswith(("up.weight", "up.bias")):
+            parameter.data.zero_()
+    without = model(images)
+    assert (both - without).abs().max() > 1e-3
+    assert (without - before).abs().max() > 1e-3
+
+
+def test_a_count_does_not_depend_on_what_is_attached(build):
+    method = Combined((Adapter("post", bottleneck=3), BitFit(), LastBlocks()))
+    model = build()
+    count = method.count(model)
+    method.attach(model)
+    assert method.count(model) == count
 
 
 def test_two_techniques_at_one_seam_are_refused_and_nothing_is_attached(model):

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from robustpeft.pet import METHOD_AXIS, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases, load_adapter
+from robustpeft.pet.files import saved_classes
 from robustpeft.types import UserError
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, SIDECAR = "adapter_config.json", "adapter_model.safetensors", "robustpeft.json"
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_in_a_fresh_model_the_logits_are_the_same_bit_for_bit(build, images, sha
     loaded = load(fresh, tmp_path / "a" / "b")
     assert loaded.method == method
     assert torch.equal(fresh(images), model(images))
-    assert {p.name for p in (tmp_path / "a" / "b").iterdir()} == {CONFIG, WEIGHTS}
+    assert {p.name for p in (tmp_path / "a" / "b").iterdir()} == {CONFIG, WEIGHTS, SIDECAR}
 
 
 def test_only_trained_tensors_are_written_the_head_among_them(saved):
@@ -85,6 +86,60 @@ def test_saving_again_replaces_what_was_there(build, images, shake, saved):
 )
 def test_an_adapter_of_a_network_of_other_sizes_is_refused(build, saved, sizes, message):
     refused(build(**sizes), saved, message)
+
+
+def test_another_backbone_of_the_same_sizes_is_refused_by_its_digest(build, saved):
+    refused(
+        build(seed=1), saved, r"belongs to other weights of vit_tiny_patch16_224: its digest is \w{12}\.\.\., these"
+    )
+
+
+def test_the_sidecar_says_what_it_belongs_to(build, tmp_path):
+    model = build()
+    model.classes, model.image_size = tuple("abcde"), (16, 16)
+    LoRA(r=2).attach(model).save(tmp_path)
+    said = json.loads((tmp_path / SIDECAR).read_text())
+    assert said["backbone_digest"] == build().digest()
+    assert said["backbone_name"] == "vit_tiny_patch16_224"
+    assert (said["classes"], said["image_size"]) == (list("abcde"), [16, 16])
+    assert said["mean"] == pytest.approx([0.4, 0.5, 0.6])
+    assert said["std"] == pytest.approx([0.2, 0.3, 0.4])
+    assert said["method"]["name"] == "lora"
+
+
+def test_an_adapter_of_ours_without_its_sidecar_is_refused(model, saved):
+    (saved / SIDECAR).unlink()
+    refused(model, saved, "robustpeft.json is missing, which says what it belongs to")
+
+
+def test_a_damaged_sidecar_is_refused(model, saved):
+    (saved / SIDECAR).write_text("[]")
+    refused(model, saved, r"robustpeft\.json is damaged")
+
+
+def test_a_class_that_the_files_name_is_not_imported_unasked(model, saved, tmp_path, monkeypatch):
+    (tmp_path / "lies_here.py").write_text("raise ZeroDivisionError('executed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = saved / CONFIG
+    config.write_text(config.read_text().replace('"lnlora"', '"lies_here:Evil"'))
+    refused(model, saved, "names lies_here:Evil, which is not part of robustpeft; nothing was imported")
+    with pytest.raises(ZeroDivisionError, match="executed"):
+        load_adapter(model, saved, trust=True)
+
+
+def test_a_saved_adapter_says_how_many_classes_it_knows(build, tmp_path):
+    model = build(classes=3)
+    model.classes = ("a", "b", "c")
+    for i, method in enumerate((LoRA(r=2), LNLoRA(r=2))):
+        handle = method.attach(model)
+        handle.save(tmp_path / str(i))
+        handle.detach()
+        assert saved_classes(build(), tmp_path / str(i)) == (3, ("a", "b", "c"))
+    (tmp_path / "0" / WEIGHTS).write_bytes(b"garbage")
+    with pytest.raises(UserError, match="is damaged"):
+        saved_classes(build(), tmp_path / "0")
+    with pytest.raises(UserError, match="no adapter in"):
+        saved_classes(build(), tmp_path / "2")
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
@@ -127,7 +182,7 @@ def test_weights_that_were_cut_off_are_refused(model, saved):
         (b"\xff\xfe\x00", r"is damaged \(UnicodeDecodeError"),
         (b"[]", r"is damaged \(TypeError"),
         (b"{}", r"is damaged \(KeyError: 'peft_type'"),
-        (b'{"peft_type": "LORA", "r": 8}', "is a LORA adapter, which was not written by robustpeft"),
+        (b'{"peft_type": "LOHA", "r": 8}', "is a LOHA adapter; of PEFT's own techniques, LORA is read here"),
         (b'{"peft_type": "ROBUSTPEFT_LORA"}', r"is damaged \(KeyError: 'method'"),
         (
             b'{"peft_type": "ROBUSTPEFT_X", "method": {"name": "lnlra"}}',

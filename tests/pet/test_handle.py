@@ -193,3 +193,20 @@ def test_a_technique_that_trains_what_is_not_there_is_refused(model, monkeypatch
     with pytest.raises(UserError, match=r"trains 'blocks\.7\.norm1\.weight', which the network does not have"):
         Full().attach(model)
     assert model.attachments == []
+
+
+def test_what_is_thawed_moves_to_storage_of_its_own_and_comes_back(model):
+    network = model.network
+    before = {name: p.data_ptr() for name, p in network.named_parameters()}
+    handle = (LNLoRA(r=2) + NormsAndBiases()).attach(model)
+    during = {name: p.data_ptr() for name, p in network.named_parameters() if name in before}
+    moved = {name for name in before if during[name] != before[name]}
+    assert moved == handle.named_parameters().keys() & before.keys()
+    handle.detach()
+    assert {name: p.data_ptr() for name, p in network.named_parameters()} == before
+
+
+def test_layers_are_those_that_something_stands_for(model):
+    layers = LNLoRA(r=2, components=("q", "fc1")).attach(model).layers()
+    assert sorted(layers) == [f"blocks.{i}.{n}" for i in range(2) for n in ("attn.qkv", "mlp.fc1")]
+    assert layers["blocks.1.mlp.fc1"] is model.network.blocks[1].mlp.fc1

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint_sequential
 
 from robustpeft.pet.inserts import After, Before, Beside
-from robustpeft.types import frozen_twin
+from robustpeft.types import UserError, frozen_twin
 
 
 class Times(nn.Module):
@@ -170,3 +170,60 @@ def test_a_compiled_network_is_one_graph_with_the_same_answer(network, tokens, k
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(tokens), wanted)
+
+
+class Pair(nn.Module):
+    """A layer that returns its tokens and something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, tokens):
+        return self.layer(tokens), "weights"
+
+
+class PairBlock(nn.Module):
+    """x + mlp(attend(norm(x))), where attend returns a pair."""
+
+    def __init__(self, *, pair_last):
+        super().__init__()
+        self.norm, self.attend = nn.LayerNorm(4), Pair()
+        self.mlp = Pair() if pair_last else nn.Linear(4, 4)
+
+    def forward(self, tokens):
+        made = self.mlp(self.attend(self.norm(tokens))[0])
+        return tokens + (made[0] if isinstance(made, tuple) else made)
+
+
+@pytest.mark.parametrize("pair_last", [False, True])
+@pytest.mark.parametrize("kind", ["after", "beside"])
+def test_of_several_things_that_a_module_returns_the_first_is_meant_and_the_others_are_passed_on(
+    tokens, kind, pair_last
+):
+    torch.manual_seed(0)
+    block = PairBlock(pair_last=pair_last)
+    made = block(tokens) - tokens
+    if kind == "after":
+        After("attend", "new", Times()).install(block)
+        assert block.attend(tokens)[1] == "weights"
+        torch.testing.assert_close(block.attend(tokens)[0], 2 * block.attend.layer(tokens))
+    else:
+        Beside("mlp", "new", Times(), ("norm", "attend")).install(block)
+        torch.testing.assert_close(block(tokens), tokens + 2 * made + tokens)
+
+
+def test_a_host_without_parameters_is_where_the_network_is():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Identity()).to("meta")
+    module = Times()
+    After("1", "new", module).install(network)
+    assert module.factor.device.type == "meta"
+    network = nn.Sequential(nn.Linear(2, 2).to("meta"), nn.Linear(2, 2))
+    module = Times()
+    After("1", "new", module).install(network)
+    assert module.factor.device.type == "cpu"
+
+
+def test_nothing_stands_beside_a_branch_whose_beginning_is_not_known():
+    with pytest.raises(UserError, match=r"nothing can be put beside 1\.scale: it is not known where its branch begins"):
+        Beside("1.scale", "new", Times(), ())

@@ -10,6 +10,15 @@ def test_the_count_is_the_one_in_the_docstring(build):
     assert LNLoRA(r=4).count(model) == (18 * 4 * 24 + 18 * 24) * 3
 
 
+@pytest.mark.parametrize(("norm", "per_block"), [("before", 18), ("none", 0), ("after", 18)])
+def test_without_the_norm_or_its_affine_part_the_count_is_that_of_lora(build, norm, per_block):
+    # outputs of q, k, v, proj, fc1, fc2: d + d + d + d + 4 d + d, as many as inputs; both are counted twice
+    model = build(embed_dim=24, depth=3)
+    assert LNLoRA(r=4, norm=norm).count(model) == (18 * 4 * 24 + per_block * 24) * 3
+    if norm != "after":
+        assert LNLoRA(r=4, norm=norm, affine=False).count(model) == 18 * 4 * 24 * 3
+
+
 def test_every_block_and_component_has_a_norm_of_its_own(build):
     handle = LNLoRA(r=2).attach(build(depth=12))
     norms = {name for name in handle.named_parameters() if ".adapter.norm_weight." in name}

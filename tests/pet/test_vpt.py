@@ -84,6 +84,12 @@ def test_the_start_is_the_one_said_and_no_two_blocks_start_alike(build):
     assert not torch.equal(one, other)
 
 
+def test_the_other_start_is_uniform_on_one_half(build):
+    prompts = VPT(num_prompts=50, init="uniform").attach(build()).state()["blocks.0.prompts.tokens"]
+    assert 0.49 < prompts.abs().max() <= 0.5
+    assert abs(prompts.mean()) < 0.03
+
+
 def test_dropout_is_on_only_while_the_prompts_are_in_training_mode(model, images):
     handle = VPT(dropout=0.5).attach(model)
     assert torch.equal(model(images), model(images))
@@ -130,6 +136,7 @@ def test_blocks_of_any_kind_take_prompts(build, images):
     ("arguments", "message"),
     [
         ({"num_prompts": 0}, "num_prompts must be at least 1; got 0"),
+        ({"init": "unifrom"}, "unknown init 'unifrom'; did you mean 'uniform'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1"),
         ({"dropout": -0.1}, r"dropout must be in \[0, 1\); got -0.1"),
     ],

@@ -5,8 +5,9 @@ import torch
 
 import robustpeft as rp
 from robustpeft.errors import UserError
+from robustpeft.pet import METHOD_AXIS
 from robustpeft.study.audit_model import default_plan, describe_subject
-from robustpeft.types import L2, Linf
+from robustpeft.types import L2, Linf, to_plain
 
 PLAN = rp.AuditPlan(epsilons=(0.05,), attacks=(rp.PGD(steps=2),), perturbations=(), gallery=0)
 
@@ -23,7 +24,7 @@ def test_clean_counts_equal_a_plain_loop(run, digits, tmp_path):
 def test_a_path_is_audited_like_the_model(run, digits):
     one, two = (rp.audit(target, digits, plan=PLAN) for target in (run.path, run.model))
     assert one.rows == two.rows
-    assert one.subject.method == {"name": "fulllora", **dataclasses.asdict(rp.FullLoRA(r=2))}
+    assert one.subject.method == to_plain(rp.FullLoRA(r=2), (METHOD_AXIS,))
 
 
 def test_the_subject_counts_what_was_trained(run):

@@ -10,7 +10,7 @@ import robustpeft as rp
 from robustpeft.backbones import Backbone, ImageClassifier, Normalize
 from robustpeft.errors import UserError
 from robustpeft.pet import Full
-from robustpeft.study.run_directory import prepare_directory
+from robustpeft.study.run_directory import note_audit, prepare_directory
 from robustpeft.types import Linf
 
 
@@ -151,3 +151,44 @@ def test_weights_that_moved_are_asked_for(run, tmp_path):
 
 def test_a_loaded_run_knows_what_it_was_tuned_on(run, digits):
     assert rp.load(run.path).trained_ids == frozenset(digits.train.ids.tolist())
+
+
+def test_an_adapter_alone_is_no_run_and_says_how_to_load_it(tmp_path):
+    model = rp.load_backbone("digits_vit")
+    rp.LoRA(r=2).attach(model).save(tmp_path / "a")
+    with pytest.raises(UserError, match=r"holds an adapter but no finished run: .*rp\.load_adapter\(model, '.*a'\)"):
+        rp.load(tmp_path / "a")
+    assert rp.load_adapter(rp.load_backbone("digits_vit"), tmp_path / "a").method == rp.LoRA(r=2)
+
+
+def test_a_run_of_plain_lora_loads_from_the_format_of_peft(tune_digits, digits, tmp_path):
+    run = tune_digits(tmp_path / "lora", method=rp.LoRA(r=2, alpha=4))
+    assert json.loads((run.path / "adapter_config.json").read_text())["peft_type"] == "LORA"
+    images = next(digits.test.batches(16)).images
+    assert torch.equal(rp.load(run.path)(images), run.model(images))
+
+
+def test_what_an_audit_counted_is_noted_and_the_run_still_loads(run, digits, tmp_path):
+    path = copied(run, tmp_path)
+    plan = rp.AuditPlan(epsilons=(0.05,), attacks=(rp.FGSM(),), perturbations=(), images=10)
+    record = rp.audit(rp.load(path), digits, plan=plan)
+    note_audit(path, record)
+    note_audit(path, record)
+    audits = json.loads((path / "robustpeft.json").read_text())["audits"]
+    assert list(audits) == [f"{record.data.name}/test"]
+    noted = audits[f"{record.data.name}/test"]
+    assert (noted["n"], noted["digest"]) == (10, record.data.digest)
+    assert noted["correct"] == {m.key: m.correct.count for m in record.measurements}
+    assert rp.load(path).classes == digits.classes
+
+
+def test_an_audit_that_cannot_be_noted_is_not_lost(run, digits, tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise PermissionError("read-only")
+
+    path = copied(run, tmp_path)
+    plan = rp.AuditPlan(epsilons=(0.05,), attacks=(rp.FGSM(),), perturbations=(), images=10)
+    record = rp.audit(rp.load(path), digits, plan=plan)
+    monkeypatch.setattr("robustpeft.study.run_directory.write_json", fail)
+    note_audit(path, record)
+    assert "the audit is not noted" in caplog.text

@@ -3,13 +3,15 @@
 from robustpeft.backbones.classifier import Attachment, ImageClassifier, wrap
 from robustpeft.backbones.load import BACKBONES, Backbone, load_backbone
 from robustpeft.backbones.normalize import Normalize
-from robustpeft.backbones.seams import SEAM_MAPS, find_seams
+from robustpeft.backbones.seams import FAMILIES, SEAM_MAPS, Family, find_seams
 
 __all__ = [
     "BACKBONES",
+    "FAMILIES",
     "SEAM_MAPS",
     "Attachment",
     "Backbone",
+    "Family",
     "ImageClassifier",
     "Normalize",
     "find_seams",

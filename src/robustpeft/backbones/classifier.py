@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from robustpeft.backbones.normalize import Normalize
+from robustpeft.backbones.seams import FAMILIES, find_seams
 from robustpeft.errors import UserError
 from robustpeft.types import Classifier, Seams, Threat, frozen_twin
 
-__all__ = ["Attachment", "ImageClassifier", "wrap"]
+__all__ = ["Attachment", "ImageClassifier", "image_size_of", "wrap"]
 
 
 class Attachment(Protocol):
@@ -77,7 +78,8 @@ class ImageClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (b, k) of images (b, 3, h, w) in [0, 1]."""
-        logits: Tensor = self.network(self.normalize(images))
+        output = self.network(self.normalize(images))
+        logits: Tensor = getattr(output, "logits", output)  # networks of transformers return these among others
         return logits
 
     def features(self, images: Tensor) -> Tensor:
@@ -88,12 +90,24 @@ class ImageClassifier(nn.Module):
         """
         forward_features = getattr(self.network, "forward_features", None)
         forward_head = getattr(self.network, "forward_head", None)
-        if forward_features is None or forward_head is None:
+        if forward_features is not None and forward_head is not None:
+            features: Tensor = forward_head(forward_features(self.normalize(images)), pre_logits=True)
+            return features
+        if self.seams is None or not self.seams.heads:
             raise UserError(
                 f"{type(self.network).__name__} has no forward_features and forward_head to take features from"
             )
-        features: Tensor = forward_head(forward_features(self.normalize(images)), pre_logits=True)
-        return features
+        return self._input_of(self.seams.heads[0], images)
+
+    def _input_of(self, path: str, images: Tensor) -> Tensor:
+        """Return what the module at `path` is called with."""
+        met: list[Tensor] = []
+        hook = self.network.get_submodule(path).register_forward_pre_hook(lambda _, inputs: met.append(inputs[0]))
+        try:
+            self(images)
+        finally:
+            hook.remove()
+        return met[0]
 
     def attack_view(self) -> Classifier:
         """Return a frozen twin in eval mode that shares the tensors of this model; added branches are folded."""
@@ -116,7 +130,8 @@ class ImageClassifier(nn.Module):
         if self.seams is None:
             raise UserError(
                 f"{type(self.network).__name__} belongs to no family whose seams are known, so nothing can be added "
-                "inside it; tune it with 'full', or load a timm ViT with rp.load_backbone"
+                "inside it; tune it with 'full', or load one of these families with rp.load_backbone or rp.wrap: "
+                f"{'; '.join(family.covers for family in FAMILIES.values())}"
             )
         return self.seams
 
@@ -153,15 +168,36 @@ def wrap(
 
     Args:
         module: Maps normalised images (b, 3, h, w) to logits (b, k); not copied, not changed.
+            A network of one of the `FAMILIES`, which may return its logits as the ``logits`` of an object, can then
+            be adapted too.
         mean: What it expects to have been subtracted, in pixel units on [0, 1]; zeros if it normalises by itself.
         std: What it expects to have been divided by; ones if it normalises by itself.
-        num_classes: k, if known.
+        num_classes: k, if known; by default the width of the head, where it is known which that is.
         name: What to call it in records; the class name by default.
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"wrap takes a torch module; got {type(module).__name__}")
     if isinstance(module, ImageClassifier):
         raise UserError("this model already takes images in [0, 1]; it need not be wrapped")
+    seams = find_seams(module)
+    if num_classes is None and seams is not None and seams.heads:
+        num_classes = len(module.get_submodule(seams.heads[0]).get_parameter("weight"))
     return ImageClassifier(
-        module, Normalize(mean, std), num_classes=num_classes, name=name or type(module).__name__, seams=None
+        module,
+        Normalize(mean, std),
+        num_classes=num_classes,
+        image_size=image_size_of(module) if seams is not None else None,
+        name=name or type(module).__name__,
+        seams=seams,
     )
+
+
+def image_size_of(network: nn.Module) -> tuple[int, int] | None:
+    """Return the height and width that a network of timm or transformers was built for; None if it does not say."""
+    size = getattr(getattr(network, "patch_embed", None), "img_size", None)
+    if size is None:
+        size = getattr(getattr(network, "config", None), "image_size", None)
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)

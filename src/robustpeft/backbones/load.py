@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustpeft.backbones.classifier import ImageClassifier
+from robustpeft.backbones.classifier import ImageClassifier, image_size_of
 from robustpeft.backbones.digits_vit import bundled_weights, digits_vit
+from robustpeft.backbones.fused_bias import call_the_qkv_layers
 from robustpeft.backbones.normalize import Normalize
 from robustpeft.backbones.seams import find_seams
 from robustpeft.backbones.weights import WeightsFile, fit_weights, read_weights
@@ -34,7 +35,7 @@ class Backbone:
     """A frozen network, as a value.
 
     Args:
-        name: ``digits_vit`` or any timm ViT.
+        name: ``digits_vit`` or any of timm's names; what belongs to none of the `FAMILIES` can only be trained whole.
         weights: True for the published weights (bundled, or from the hub), a path to ``.safetensors``, ``.npz``,
             ``.pth`` or ``.pth.tar``, or False for random ones.
         num_classes: Width of the head; None keeps the head that the weights have.
@@ -71,6 +72,7 @@ class Backbone:
             torch.manual_seed(self.seed)
             network = self._build(file)
         _check_sizes(self.name, network)
+        call_the_qkv_layers(network)
         seams = find_seams(network)
         if file is not None:
             fit_weights(network, file.tensors, seams.heads if seams else ("head",), file.path.name)
@@ -80,7 +82,7 @@ class Backbone:
             network,
             self._normalize(network, file),
             num_classes=getattr(network, "num_classes", self.num_classes),
-            image_size=_image_size(network),
+            image_size=image_size_of(network),
             name=self.name,
             seams=seams,
         )
@@ -117,7 +119,8 @@ class Backbone:
 
         base = self.name.removeprefix("hf-hub:").split(".")[0]
         if not self.name.startswith("hf-hub:") and not timm.is_model(base):
-            names = [*timm.list_models("*vit*"), *timm.list_models("*deit*"), *timm.list_models("*swin*"), *BACKBONES]
+            names = [*timm.list_models("*vit*"), *timm.list_models("*deit*"), *timm.list_models("*swin*")]
+            names += [*timm.list_models("*eva*"), *BACKBONES]
             hint = nearest_hint(self.name, names).split("?")[0]
             raise UserError(f"unknown backbone {self.name!r}; {hint}? See timm.list_models('*vit*'), or 'digits_vit'")
         try:
@@ -128,7 +131,19 @@ class Backbone:
             raise UserError(
                 f"the weights of {self.name} could not be fetched ({error}); give a file as weights"
             ) from error
+        if self.weights is True:
+            self._say_new_head(network)
         return network
+
+    def _say_new_head(self, network: nn.Module) -> None:
+        """Say that the published weights have another head: timm leaves it out in silence."""
+        said = getattr(network, "pretrained_cfg", None) or {}
+        theirs = said.get("num_classes")
+        if self.num_classes is not None and theirs is not None and theirs != self.num_classes:
+            was = f"a head of {theirs} classes" if theirs else "no head"
+            head = said.get("classifier") or "head"
+            starts = f"{head} starts" if isinstance(head, str) else f"{' and '.join(head)} start"
+            _log.info("%s has %s; %s anew with %d classes", self.name, was, starts, self.num_classes)
 
     def _normalize(self, network: nn.Module, file: WeightsFile | None) -> Normalize:
         said = getattr(network, "pretrained_cfg", None) or {}
@@ -149,7 +164,7 @@ def load_backbone(
     """Return a frozen pretrained network as a classifier of images in [0, 1], in eval mode.
 
     Args:
-        name: ``digits_vit`` or any timm ViT.
+        name: ``digits_vit`` or any of timm's names; what belongs to none of the `FAMILIES` can only be trained whole.
         num_classes: Width of the head; None keeps the head that the weights have.
         weights: True for the published weights, a path to a file, or None for random ones.
         image_size: Height and width in pixels; None for what the weights were trained at.
@@ -163,13 +178,8 @@ def load_backbone(
     return Backbone(name, given, num_classes, image_size, patch_size, **options).load()
 
 
-def _image_size(network: nn.Module) -> tuple[int, int] | None:
-    size = getattr(getattr(network, "patch_embed", None), "img_size", None)
-    return (int(size[0]), int(size[1])) if size else None
-
-
 def _check_sizes(name: str, network: nn.Module) -> None:
-    size = _image_size(network)
+    size = image_size_of(network)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     if size and patch and (size[0] % patch[0] or size[1] % patch[1]):
         raise UserError(

@@ -3,71 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from dataclasses import dataclass
 
 from torch import nn
 
-from robustpeft.types import Residual, Seams, Site
+from robustpeft.backbones.convit_seams import convit_seams
+from robustpeft.backbones.eva_seams import eva_seams
+from robustpeft.backbones.hf_vit_seams import hf_vit_seams
+from robustpeft.backbones.swin_seams import swin_seams
+from robustpeft.backbones.vit_seams import vit_seams
+from robustpeft.types import Seams
 
-__all__ = ["SEAM_MAPS", "find_seams"]
-
-
-def _vit_seams(network: nn.Module) -> Seams:
-    """Return the seams of timm's VisionTransformer: ViT, DeiT (distilled too), DINOv2, CLIP image towers."""
-    modules = dict(network.named_modules())
-    blocks = tuple(f"blocks.{i}" for i in range(len(network.get_submodule("blocks")._modules)))
-    sites = [Site("patch_embed", "patch_embed.proj")]
-    for index, block in enumerate(blocks):
-        sites += [Site(part, f"{block}.attn.qkv", index, (i, 3)) for i, part in enumerate(("q", "k", "v"))]
-        sites += [
-            Site("proj", f"{block}.attn.proj", index),
-            Site("fc1", f"{block}.mlp.fc1", index),
-            Site("fc2", f"{block}.mlp.fc2", index),
-        ]
-    return Seams(
-        family="vit",
-        sites=tuple(s for s in sites if isinstance(modules.get(s.module), nn.Linear | nn.Conv2d)),
-        heads=tuple(h for h in ("head", "head_dist") if isinstance(modules.get(h), nn.Linear)),
-        blocks=blocks,
-        norms=tuple(name for name, module in modules.items() if isinstance(module, nn.LayerNorm)),
-        embeddings=tuple(
-            name
-            for name in ("cls_token", "dist_token", "reg_token", "pos_embed")
-            if isinstance(getattr(network, name, None), nn.Parameter)
-        ),
-        residuals=_residuals(network, blocks),
-        prefix_tokens=cast(Any, network).num_prefix_tokens,
-    )
+__all__ = ["FAMILIES", "SEAM_MAPS", "Family", "find_seams"]
 
 
-def _residuals(network: nn.Module, blocks: tuple[str, ...]) -> tuple[Residual, ...]:
-    """Return the branches of timm's pre-norm `Block`, less drop paths, which a frozen network does not take.
+@dataclass(frozen=True)
+class Family:
+    """Networks that have one map of seams.
 
-    Other blocks have modules of the same names in another order (the norm last, branches in parallel).
+    Args:
+        covers: What belongs to it, in words.
+        example: Name of one of them, for `load_backbone`; for networks that only `wrap` takes, their class.
+        classes: Top-level package and class name of the networks; a subclass has the map of its base.
+        seams: The map.
     """
-    modules = dict(network.named_modules())
-    residuals = []
-    for block in blocks:
-        if not any(cls.__name__ == "Block" for cls in type(modules[block]).__mro__):
-            return ()
-        attn, mlp = (
-            tuple(f"{block}.{name}" for name in chain if not isinstance(modules[f"{block}.{name}"], nn.Identity))
-            for chain in (("norm1", "attn", "ls1"), ("norm2", "mlp", "ls2"))
-        )
-        residuals.append(Residual(attn, mlp, cast(Any, network).embed_dim))
-    return tuple(residuals)
 
+    covers: str
+    example: str
+    classes: tuple[str, ...]
+    seams: Callable[[nn.Module], Seams]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "vit": Family(
+        "ViT, DeiT (distilled too), DINOv2 (with registers too), CLIP image towers",
+        "vit_base_patch16_224",
+        ("timm.VisionTransformer", "timm.VisionTransformerDistilled"),
+        vit_seams,
+    ),
+    "swin": Family(
+        "Swin, Swin V2",
+        "swin_tiny_patch4_window7_224",
+        ("timm.SwinTransformer", "timm.SwinTransformerV2"),
+        swin_seams,
+    ),
+    "convit": Family("ConViT", "convit_tiny", ("timm.ConVit",), convit_seams),
+    "eva": Family("DINOv3, EVA, EVA-02", "vit_small_patch16_dinov3", ("timm.Eva",), eva_seams),
+    "hf_vit": Family(
+        "ViT of Hugging Face transformers, through wrap",
+        "transformers.ViTForImageClassification",
+        ("transformers.ViTForImageClassification",),
+        hf_vit_seams,
+    ),
+}
+"""Every family by its name, which its seams bear too."""
 
 SEAM_MAPS: Mapping[str, Callable[[nn.Module], Seams]] = {
-    "VisionTransformer": _vit_seams,
-    "VisionTransformerDistilled": _vit_seams,
+    name: family.seams for family in FAMILIES.values() for name in family.classes
 }
-"""Seam map by the class name of the network; a subclass has the map of its base."""
+"""Seam map by package and class name of the network; other packages have classes of the same name, made otherwise."""
 
 
 def find_seams(network: nn.Module) -> Seams | None:
-    """Return the seams of a network, or None if it belongs to no family in `SEAM_MAPS`."""
+    """Return the seams of a network, or None if it belongs to none of the `FAMILIES`."""
     for cls in type(network).__mro__:
-        if cls.__name__ in SEAM_MAPS:
-            return SEAM_MAPS[cls.__name__](network)
+        name = f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+        if name in SEAM_MAPS:
+            return SEAM_MAPS[name](network)
     return None

@@ -11,6 +11,7 @@ import robustpeft
 from robustpeft.cli.audit import audit
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
+from robustpeft.cli.export import export
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
@@ -24,6 +25,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "audit": audit,
     "predict": predict,
+    "export": export,
     "report": report,
     "list": list_,
     "copy": copy,

@@ -10,6 +10,7 @@ from torch import nn
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
+from robustpeft.pet.in_place import count_named
 from robustpeft.pet.inserts import Insert
 
 __all__ = ["Combined"]
@@ -46,7 +47,9 @@ class Combined(PETMethod):
         for method in self.methods:
             part = method.modules(model, seed)
             if both := modules.keys() & part.keys():
-                raise UserError(f"{method!r} and an earlier part both adapt {min(both)}; give each its own layers")
+                raise UserError(
+                    f"{method!r} and an earlier part both adapt {min(both)}; give each its own layers, or leave one out"
+                )
             modules |= part
         return modules
 
@@ -70,10 +73,5 @@ class Combined(PETMethod):
 
     def count(self, model: ImageClassifier) -> int:
         """Return the size of the union: the added parameters, and each thawed one once."""
-        heads = tuple(f"{head}." for head in model.seams.heads) if model.seams else ()
-
-        def size(names: set[str]) -> int:
-            return sum(model.network.get_parameter(name).numel() for name in names if not name.startswith(heads))
-
-        added = sum(method.count(model) - size(method.thawed(model)) for method in self.methods)
-        return added + size(self.thawed(model))
+        added = sum(method.count(model) - count_named(model, method.thawed(model)) for method in self.methods)
+        return added + count_named(model, self.thawed(model))

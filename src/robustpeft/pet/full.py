@@ -9,6 +9,7 @@ from torch import nn
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.pet.base import PETMethod
+from robustpeft.pet.in_place import count_named, own_parameters
 
 __all__ = ["Full"]
 
@@ -26,9 +27,8 @@ class Full(PETMethod):
 
     def thawed(self, model: ImageClassifier) -> set[str]:
         """Return the names of all parameters."""
-        return {name for name, _ in model.network.named_parameters()}
+        return set(own_parameters(model))
 
     def count(self, model: ImageClassifier) -> int:
         """Return the number of parameters outside the heads."""
-        heads = tuple(f"{head}." for head in model.seams.heads) if model.seams else ()
-        return sum(p.numel() for name, p in model.network.named_parameters() if not name.startswith(heads))
+        return count_named(model, self.thawed(model))

@@ -15,6 +15,8 @@ from typing import Any, final
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from robustpeft.errors import UserError
+
 __all__ = ["After", "Before", "Beside", "Insert"]
 
 _STREAM = "_robustpeft_stream"
@@ -37,10 +39,13 @@ class Insert(ABC):
     def install(self, network: nn.Module) -> list[RemovableHandle]:
         """Put the module, on the device of its host, and its hooks into the network; return what removes the hooks.
 
+        A host without parameters, a drop path for example, is where the rest of the network is.
+
         The module stays float32: an optimiser's steps are lost in half precision.
         """
         host = network.get_submodule(self.host)
-        self.module.to(next(host.parameters()).device)
+        parameter = next(host.parameters(), None)
+        self.module.to((next(network.parameters()) if parameter is None else parameter).device)
         host.add_module(self.name, self.module.train(host.training))
         return self._hook(network, host)
 
@@ -81,6 +86,10 @@ class Beside(Insert):
 
     chain: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not self.chain:
+            raise UserError(f"nothing can be put beside {self.host}: it is not known where its branch begins")
+
     def _hook(self, network: nn.Module, host: nn.Module) -> list[RemovableHandle]:
         first, *middle = (network.get_submodule(path) for path in self.chain)
         return [
@@ -94,17 +103,27 @@ def _before(name: str, host: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, .
     return getattr(host, name)(inputs[0]), *inputs[1:]
 
 
-def _after(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
-    return getattr(host, name)(output)
+def _after(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    return _with_tokens(output, getattr(host, name)(_tokens(output)))
 
 
 def _begin(host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
     setattr(output, _STREAM, inputs[0])
 
 
-def _pass_on(host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-    setattr(output, _STREAM, getattr(inputs[0], _STREAM))
+def _pass_on(host: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    setattr(_tokens(output), _STREAM, getattr(inputs[0], _STREAM))
 
 
-def _beside(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
-    return getattr(host, name)(output, getattr(inputs[0], _STREAM))
+def _beside(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    return _with_tokens(output, getattr(host, name)(_tokens(output), getattr(inputs[0], _STREAM)))
+
+
+def _tokens(output: Any) -> Tensor:
+    """Return the tokens of what a module returned: some, as the attention of transformers, return more than these."""
+    tokens: Tensor = output[0] if isinstance(output, tuple) else output
+    return tokens
+
+
+def _with_tokens(output: Any, tokens: Tensor) -> Any:
+    return (tokens, *output[1:]) if isinstance(output, tuple) else tokens

@@ -1,7 +1,8 @@
 """Norms and biases: the small existing parameters, trained in place; a control, and a partner for low-rank branches.
 
 Source: Ben Zaken et al. 2022, BitFit, arXiv:2106.10199 (biases); tuning of LayerNorms as in Zhao et al. 2023,
-arXiv:2312.11420. Together with the embeddings, as here, they made LNLoRA reach full tuning in a small experiment.
+arXiv:2312.11420. Together with the embeddings, as here, they made LNLoRA reach full tuning in a small experiment. Each
+alone, as published, is `BitFit` and `LayerNormTuning`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import nn
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
+from robustpeft.pet.in_place import biases_of_maps, count_named, norm_parameters
 
 __all__ = ["NormsAndBiases"]
 
@@ -48,15 +50,13 @@ class NormsAndBiases(PETMethod):
 
     def thawed(self, model: ImageClassifier) -> set[str]:
         """Return the names of the chosen parameters."""
-        seams = model.require_seams()
-        maps = {site.module for site in seams.sites}
-        chosen = set(seams.embeddings) if self.embeddings else set()
-        for name, _ in model.network.named_parameters():
-            owner, _, leaf = name.rpartition(".")
-            if (self.norms and owner in seams.norms) or (self.biases and leaf == "bias" and owner in maps):
-                chosen.add(name)
+        chosen = set(model.require_seams().embeddings) if self.embeddings else set[str]()
+        if self.norms:
+            chosen |= norm_parameters(model)
+        if self.biases:
+            chosen |= biases_of_maps(model)
         return chosen
 
     def count(self, model: ImageClassifier) -> int:
         """Return the sum of their sizes."""
-        return sum(model.network.get_parameter(name).numel() for name in self.thawed(model))
+        return count_named(model, self.thawed(model))

@@ -30,7 +30,7 @@ class Prompts(nn.Module):
         """Return the sequence (b, m, d) with the prompts: (b, m + n, d), or (b, m, d) if they replace others."""
         if not self.enabled:
             return sequence
-        prompts = self.dropout(self.tokens.expand(len(sequence), -1, -1)).to(sequence.dtype)
+        prompts = self.dropout(self.tokens.expand(sequence.shape[0], -1, -1)).to(sequence.dtype)
         patches = self.prefix + (len(self.tokens) if self.replace else 0)
         return torch.cat((sequence[:, : self.prefix], prompts, sequence[:, patches:]), dim=1)
 

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final, get_args
 
 import torch
 from torch import nn
 
 from robustpeft.backbones import ImageClassifier
-from robustpeft.errors import UserError
+from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet.base import PETMethod
 from robustpeft.pet.inserts import After, Before, Insert
 from robustpeft.pet.prompts import Prompts, WithoutPrompts
 from robustpeft.types import derive_seed
 
 __all__ = ["VPT"]
+
+Start = Literal["xavier", "uniform"]
 
 
 @final
@@ -40,6 +42,7 @@ class VPT(PETMethod):
         num_prompts: How many tokens n, at least 1.
         deep: Each block has its own; otherwise the first block's stay.
         dropout: Probability of dropping an entry of a prompt, in training only.
+        init: ``xavier``, as above, or ``uniform`` on +-0.5, as in code of others.
     """
 
     identity_at_start: ClassVar[bool] = False
@@ -47,12 +50,15 @@ class VPT(PETMethod):
     num_prompts: int = 5
     deep: bool = False
     dropout: float = 0.0
+    init: Start = "xavier"
 
     def __post_init__(self) -> None:
         if self.num_prompts < 1:
             raise UserError(f"num_prompts must be at least 1; got {self.num_prompts}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout must be in [0, 1); got {self.dropout}")
+        if self.init not in get_args(Start):
+            raise UserError(f"unknown init {self.init!r}; {nearest_hint(self.init, get_args(Start))}")
 
     def modules(self, model: ImageClassifier, seed: int) -> dict[str, nn.Module]:
         """Return nothing: no layer is replaced."""
@@ -63,7 +69,7 @@ class VPT(PETMethod):
         seams = model.require_seams()
         prefix = seams.require_prefix_tokens()
         patch, width = self._sides(model)
-        bound = math.sqrt(6.0 / (patch + width))
+        bound = math.sqrt(6.0 / (patch + width)) if self.init == "xavier" else 0.5
         inserts: list[Insert] = []
         for block in self._blocks(model):
             generator = torch.Generator().manual_seed(derive_seed(seed, block))

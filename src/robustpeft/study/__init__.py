@@ -4,6 +4,7 @@ from robustpeft.study.audit_model import audit, default_plan, describe_subject
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
 from robustpeft.study.dry_run import dry_run
+from robustpeft.study.export import Exported, export
 from robustpeft.study.find_learning_rate import find_learning_rate
 from robustpeft.study.learning_rates import RateSearch, RateTrial
 from robustpeft.study.predict import Prediction, predict, write_predictions
@@ -14,6 +15,7 @@ from robustpeft.study.tune import tune, tune_recipe
 
 __all__ = [
     "AXES",
+    "Exported",
     "Prediction",
     "Price",
     "RateSearch",
@@ -25,6 +27,7 @@ __all__ = [
     "describe_subject",
     "dry_run",
     "dump_recipe",
+    "export",
     "find_device",
     "find_learning_rate",
     "load",

@@ -21,7 +21,7 @@ from robustpeft.study.audit_model import audit, default_plan, load_test_images
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
 from robustpeft.study.recipe import Recipe, read_recipe
-from robustpeft.study.run_directory import load
+from robustpeft.study.run_directory import load, note_audit
 from robustpeft.study.undefended import load_undefended
 from robustpeft.types import from_plain, to_plain
 
@@ -91,6 +91,7 @@ def audit_runs(
     if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
         raise UserError(f"the run {repeated[0]} was given twice")
     models = _labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
+    directories = dict(zip(models, paths, strict=True))
     first = next(iter(models.values()))
     plan = _plan(paths[0], list(models.values()), asked.changes)
     _check_alike(models)
@@ -114,6 +115,8 @@ def audit_runs(
                 observer=None if observer is None else _with_label(observer, label),
             )
         )
+        if label in directories:
+            note_audit(directories[label], records[-1])
     return records
 
 

@@ -46,6 +46,6 @@ logits = model(images)          # model.transform(PIL image) makes one image; mo
 
 Robust accuracy is an upper bound found by the attacks that were run, within the threat named above, at a resolution of
 {model.image_size} pixels. Other attacks, other norms and other changes of the image are not covered. Run
-`robustpeft audit` before relying on it. Taking the adapter off (`model.attachments[0].detach()`) gives back the frozen
-model.
+`robustpeft audit` before relying on it; what audits counted stands in `robustpeft.json`. Taking the adapter off
+(`model.attachments[0].detach()`) gives back the frozen model.
 """

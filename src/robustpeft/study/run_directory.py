@@ -1,7 +1,7 @@
 """What does tuning leave behind, and how does it become a model again?
 
 adapter_config.json, adapter_model.safetensors   the technique and everything that was trained
-robustpeft.json                                   what it belongs to: backbone and digest, classes, threat, data
+robustpeft.json                                   what it belongs to: backbone and digest, classes, threat, data, audits
 metrics.jsonl, tensorboard/, checkpoints/         the course of tuning
 recipe.yaml                                       the resolved recipe, where it was tuned from one
 README.md                                         a model card
@@ -10,34 +10,42 @@ README.md                                         a model card
 from __future__ import annotations
 
 import json
-import re
+import logging
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import robustpeft
 from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import image_transform
 from robustpeft.errors import UserError
-from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter
+from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter, sidecar as pet_sidecar
 from robustpeft.pet.files import CONFIG_FILE
-from robustpeft.records import write_json
+from robustpeft.pet.sidecar import SIDECAR_FILE, refuse_foreign
+from robustpeft.records import AuditRecord, write_json
 from robustpeft.study.axes import AXES
 from robustpeft.types import Threat, from_plain, to_plain
 
-__all__ = ["MARKER_FILE", "SIDECAR_FILE", "Run", "load", "prepare_directory", "read_sidecar", "write_sidecar"]
+__all__ = [
+    "MARKER_FILE",
+    "SIDECAR_FILE",
+    "Run",
+    "load",
+    "note_audit",
+    "prepare_directory",
+    "read_sidecar",
+    "write_sidecar",
+]
 
-SIDECAR_FILE = "robustpeft.json"
+_log = logging.getLogger(__name__)
+
 MARKER_FILE = ".robustpeft"
 """Written first of all into every directory of ours: only what holds it, or a sidecar, is ever deleted."""
 RECIPE_FILE = "recipe.yaml"
 TRAINED_IDS_FILE = "trained_ids.json"
-SIDECAR_VERSION = 1
-_FOREIGN = re.compile(r"""(?:name|norm|source)"?\s*:\s*["']?([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)""")
 _OURS = (SIDECAR_FILE, MARKER_FILE)
-_FIELDS = {"backbone", "backbone_name", "backbone_digest", "classes", "threat", "tuning"}  # what `load` reads
+_FIELDS_OF_RUNS = {"backbone", "threat", "tuning"}
+_FIELDS = _FIELDS_OF_RUNS | {"backbone_name", "backbone_digest", "classes"}  # what `load` reads
 
 
 @dataclass(frozen=True)
@@ -82,23 +90,29 @@ def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def write_sidecar(directory: Path, model: ImageClassifier) -> None:
-    """Write what the adapter belongs to."""
-    write_json(
-        directory / SIDECAR_FILE,
-        {
-            "version": SIDECAR_VERSION,
-            "robustpeft": robustpeft.__version__,
-            "backbone": _resolved(model.origin),
-            "backbone_name": model.name,
-            "backbone_digest": model.digest(),
-            "image_size": model.image_size,
-            "mean": model.normalize.mean.flatten().tolist(),
-            "std": model.normalize.std.flatten().tolist(),
-            "classes": list(model.classes),
-            "threat": to_plain(model.threat, AXES),
-            "tuning": model.tuning,
-        },
-    )
+    """Add to what the saved adapter says it belongs to how to build the backbone, the threat and the tuning."""
+    said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE) | {
+        "backbone": _resolved(model.origin),
+        "threat": to_plain(model.threat, AXES),
+        "tuning": model.tuning,
+    }
+    write_json(directory / SIDECAR_FILE, said)
+
+
+def note_audit(directory: Path, record: AuditRecord) -> None:
+    """Add the counts of an audit to what a run says of itself; an older one of the same split of the data goes."""
+    said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE)
+    summary = {
+        "n": record.data.n,
+        "digest": record.data.digest,
+        "created": record.created,
+        "correct": {measurement.key: measurement.correct.count for measurement in record.measurements},
+    }
+    audits = said.get("audits", {}) | {f"{record.data.name}/{record.data.split}": summary}
+    try:
+        write_json(directory / SIDECAR_FILE, said | {"audits": audits})
+    except OSError as error:  # hours of attacks are not to be lost because a run is kept where nobody may write
+        _log.warning("the audit is not noted in %s (%s)", directory / SIDECAR_FILE, error)
 
 
 def _resolved(origin: Any) -> Any:
@@ -119,16 +133,15 @@ def read_sidecar(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         unfinished = " (tuning there has not finished: resume it)" if (directory / "checkpoints").is_dir() else ""
         raise UserError(f"{directory} is not a finished run: {SIDECAR_FILE} is missing{unfinished}")
-    try:
-        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = plain["version"]
-        missing = sorted(_FIELDS - plain.keys())
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({type(error).__name__}: {error})") from error
-    if version != SIDECAR_VERSION:
-        raise UserError(f"{file} has version {version}; this robustpeft reads version {SIDECAR_VERSION}")
+    plain = pet_sidecar.read_sidecar(file)
+    missing = _FIELDS - plain.keys()
+    if missing == _FIELDS_OF_RUNS:
+        raise UserError(
+            f"{directory} holds an adapter but no finished run: load the backbone, then rp.load_adapter(model, "
+            f"{str(directory)!r})"
+        )
     if missing:
-        raise UserError(f"{file} is damaged: {', '.join(missing)} missing")
+        raise UserError(f"{file} is damaged: {', '.join(sorted(missing))} missing")
     return plain
 
 
@@ -158,16 +171,10 @@ def load(
     directory = Path(path)
     said = read_sidecar(directory)
     if not trust:
-        refuse_foreign_classes(directory)
+        refuse_foreign(directory / name for name in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE))
     if model is None:
         model = _rebuild(said, directory, weights)
-    found = model.digest()
-    if found != said["backbone_digest"]:
-        raise UserError(
-            f"the adapter in {directory} belongs to other weights of {said['backbone_name']}: its digest is "
-            f"{said['backbone_digest'][:12]}..., these have {found[:12]}...; give the right file as weights="
-        )
-    handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS)
+    handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS, trust=trust)
     handle.train(False)
     model.classes = tuple(said["classes"])
     if said["threat"] is not None:
@@ -176,23 +183,6 @@ def load(
     model.tuning = said["tuning"]
     model.trained_ids = _trained_ids(directory)
     return model.to(device).eval()
-
-
-def refuse_foreign_classes(directory: Path) -> None:
-    """Raise if the files of a run name a class whose module would have to be imported from somewhere.
-
-    Raises:
-        UserError: Naming the class; one whose module was imported already is welcome.
-    """
-    for file in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE):
-        path = directory / file
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        for module, name in _FOREIGN.findall(text):
-            if module not in sys.modules:
-                raise UserError(
-                    f"{path} names {module}:{name}, which is not part of robustpeft; nothing was imported. If you "
-                    f"trust it, import {module} before, or say so: rp.load(path, trust=True), or --trust"
-                )
 
 
 def _trained_ids(directory: Path) -> frozenset[int]:

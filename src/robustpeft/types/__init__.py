@@ -6,7 +6,7 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
-from robustpeft.types.seams import COMPONENTS, Residual, Seams, Site
+from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
 from robustpeft.types.tables import look_up, name_of
 from robustpeft.types.threat import L2, Linf, Threat
@@ -18,6 +18,7 @@ from robustpeft.types.values import Axis, from_plain, to_plain
 __all__ = [
     "COMPONENTS",
     "L1",
+    "STAGE_COMPONENTS",
     "L2",
     "THREATS",
     "Attackable",

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from robustpeft.errors import UserError, nearest_hint
 
-__all__ = ["COMPONENTS", "Residual", "Seams", "Site"]
+__all__ = ["COMPONENTS", "STAGE_COMPONENTS", "Residual", "Seams", "Site"]
 
 COMPONENTS = ("patch_embed", "q", "k", "v", "proj", "fc1", "fc2")
 """The key components of a ViT: every linear map between the pixels and the head, in the order of the forward pass."""
+
+STAGE_COMPONENTS = ("reduction",)
+"""What a network of several stages has besides: the linear map that merges 2 x 2 tokens between two stages."""
+
+_ALL_COMPONENTS = (*COMPONENTS, *STAGE_COMPONENTS)
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Site:
     """One linear map of the network.
 
     Args:
-        component: One of `COMPONENTS`.
+        component: One of `COMPONENTS` or `STAGE_COMPONENTS`.
         module: Dotted path of the module that computes it.
         block: Index of its transformer block; None outside the blocks.
         part: (i, n) if it is the i-th of n equal parts of the module's output (q, k, v of a fused layer); else None.
@@ -35,8 +40,11 @@ class Residual:
     """The two branches of one pre-norm transformer block: ``r = x + attn(x)``, then ``r + mlp(r)``.
 
     Each branch is a chain of modules: the first, a norm, is called with the stream itself, and what the last returns is
-    added to the stream. Between the first and the last, each module of the chain is called with the very tensor that
-    the one before it returned.
+    added to the stream (the first entry of it, if it returns a tuple). Between the first and the last, each module of
+    the chain is called with the very tensor that the one before it returned.
+
+    A chain of one module is a branch of which only the end is known: something can be put behind that module, acting on
+    each token alone, because it may see the tokens in another order or in windows; nothing can be put beside it.
 
     Args:
         attn: Dotted paths of the attention branch: the norm, the attention, the LayerScale if there is one.
@@ -63,6 +71,7 @@ class Seams:
         residuals: The branches of each block, in order; empty if the blocks are not of the pre-norm kind.
         prefix_tokens: How many tokens stand before the patches in the blocks' input (b, n, d); None if the blocks take
             something else than one sequence of tokens.
+        absent: Why a component that one would expect has no site, as part of a sentence; empty if none is missing.
     """
 
     family: str
@@ -73,6 +82,13 @@ class Seams:
     embeddings: tuple[str, ...] = ()
     residuals: tuple[Residual, ...] = ()
     prefix_tokens: int | None = None
+    absent: str = ""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components that have a site."""
+        have = {site.component for site in self.sites}
+        return tuple(name for name in _ALL_COMPONENTS if name in have)
 
     def require_residuals(self) -> tuple[Residual, ...]:
         """Return the residual branches of the blocks.
@@ -86,6 +102,20 @@ class Seams:
                 "added to these branches; use a technique beside single layers, such as lora"
             )
         return self.residuals
+
+    def require_parallel(self) -> tuple[Residual, ...]:
+        """Return the residual branches of blocks in which something can also be put beside the MLP.
+
+        Raises:
+            UserError: If none are known, or only the ends of them.
+        """
+        residuals = self.require_residuals()
+        if any(len(residual.mlp) < 2 for residual in residuals):
+            raise UserError(
+                f"of the MLP branches of this {self.family} only the end is known, so nothing can be put beside them; "
+                "use a technique behind the branches, such as adapter, or beside single layers, such as lora"
+            )
+        return residuals
 
     def require_prefix_tokens(self) -> int:
         """Return how many tokens stand before the patches.
@@ -106,12 +136,15 @@ class Seams:
         Raises:
             UserError: If a component is unknown, or a choice matches nothing; the message lists what there is.
         """
-        available = sorted({s.component for s in self.sites}, key=COMPONENTS.index)
+        if isinstance(components, str):
+            raise UserError(f"components are several names, such as ({components!r},); got the text {components!r}")
+        available = self.components
         for component in components:
-            if component not in COMPONENTS:
-                raise UserError(f"unknown component {component!r}; {nearest_hint(component, COMPONENTS)}")
+            if component not in _ALL_COMPONENTS:
+                raise UserError(f"unknown component {component!r}; {nearest_hint(component, _ALL_COMPONENTS)}")
             if component not in available:
-                raise UserError(f"this {self.family} has no {component!r}; it has {', '.join(available)}")
+                why = f"; {self.absent}" if self.absent else ""
+                raise UserError(f"this {self.family} has no {component!r}; it has {', '.join(available)}{why}")
         wanted = None if blocks is None else set(blocks)
         if wanted is not None and (missing := sorted(wanted - set(range(len(self.blocks))))):
             raise UserError(f"blocks {missing} do not exist; this network has blocks 0 to {len(self.blocks) - 1}")

@@ -1,0 +1,30 @@
+"""``robustpeft export``: how does a tuned model leave for programs that do not know this library?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    to: Annotated[Path, typer.Option(help="merged.safetensors or model.onnx.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
+    weights: Annotated[
+        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
+) -> None:
+    """Write merged weights under the backbone's own names, or an ONNX file that takes images in [0, 1]."""
+    from robustpeft import study
+
+    exported = study.export(study.load(run, weights=weights, trust=trust), to, overwrite=overwrite)
+    print(f"exported: {exported.path}")
+    if to.suffix == ".onnx":
+        seen = exported.difference
+        said = "not checked: pip install onnxruntime" if seen is None else f"largest difference of logits {seen:.1e}"
+        print(f"onnxruntime: {said}")
