@@ -8,11 +8,11 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1
-BENCHMARKS := benchmarks/demo_arms.py benchmarks/digits_ablations.py
+BENCHMARKS := benchmarks/demo_arms.py benchmarks/digits_ablations.py benchmarks/adapters.py benchmarks/attacks.py benchmarks/autoattack_fidelity.py benchmarks/training_step.py benchmarks/tester.py
 SOURCES := src tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check bench docs mutants clean
+.PHONY: help install demo study test test-slow check bench docs mutants clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)  ## make the bundled ViT robust, audit it, write a report (about 2 minutes)
 	$(BIN)/robustpeft demo --overwrite
+
+study: $(INSTALLED)  ## run both papers' studies at their smallest scale and write their reports (about 15 minutes)
+	for study in pet-robustness fulllora; do $(BIN)/robustpeft study $$study --scale smoke --workers $(WORKERS) || exit; done
 
 test: $(INSTALLED)  ## run the tests (a few minutes)
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal

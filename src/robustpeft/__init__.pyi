@@ -33,11 +33,16 @@ from .objectives import (
     Smoothing as Smoothing,
 )
 from .perturbations import (
+    CORRUPTIONS as CORRUPTIONS,
     PERTURBATIONS as PERTURBATIONS,
+    Corruption as Corruption,
     GaussianNoise as GaussianNoise,
     PatchDrop as PatchDrop,
     PatchShuffle as PatchShuffle,
     PixelDrop as PixelDrop,
+    Rotation as Rotation,
+    Translation as Translation,
+    corruption_suite as corruption_suite,
 )
 from .pet import (
     METHODS as METHODS,
@@ -65,17 +70,20 @@ from .pet import (
     rank_map as rank_map,
     share as share,
 )
-from .records import AuditRecord as AuditRecord, read_record as read_record
+from .records import AuditRecord as AuditRecord, read_record as read_record, read_records as read_records
 from .report import write_report as write_report
 from .study import (
     Recipe as Recipe,
     Run as Run,
     audit as audit,
+    audit_folder as audit_folder,
     export as export,
     find_learning_rate as find_learning_rate,
     load as load,
     predict as predict,
     read_recipe as read_recipe,
+    save_attack as save_attack,
+    transfer as transfer,
     tune as tune,
 )
 from .training import (

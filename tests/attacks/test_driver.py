@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
+from robustpeft.attacks import FAB, FGSM, PGD, AttackPlan, AutoAttack, Driver
 from robustpeft.attacks.ensemble import Ensemble
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.attacks.subject import model_digest
 from robustpeft.errors import UserError
 from robustpeft.records import compact_ledger, read_ledger, read_parquet
-from robustpeft.types import L2, Linf
+from robustpeft.types import L1, L2, Linf
 
 PLAN = AttackPlan((FGSM(), PGD(steps=6, restarts=2, momentum=0.5)), (Linf(0.003), Linf(0.006), L2(0.02)), seed=3)
 ONE = AttackPlan((PGD(steps=8, restarts=2),), (Linf(0.003),))
@@ -523,6 +523,26 @@ def test_the_stages_of_an_ensemble_work_on_what_is_left(model, split):
     assert late
     held = findings.correct(split.ids.tolist(), 0, 0)
     assert set(split.ids[held].tolist()) == left - late
+
+
+@pytest.mark.parametrize(
+    ("late", "threat", "sentence"),
+    [
+        (FAB(), L1(0.3), "FAB is written for linf and l2; got l1"),
+        (AutoAttack(), L1(0.3), "FAB is written for linf and l2; got l1"),
+        (PGD(loss="targeted_dlr"), Linf(0.003), "TargetedDLR needs at least 4 classes; the model has 3"),
+        (PGD(step_size=2), Linf(0.003), r"did you mean 2 / 255\?"),
+    ],
+)
+def test_a_search_that_does_not_fit_is_refused_before_the_first_attack(
+    curved, split_of, late, threat, sentence, tmp_path
+):
+    model = curved(classes=3)
+    with pytest.raises(UserError, match=sentence):
+        Driver(slots=4, directory=tmp_path).run(
+            model, split_of(model, classes=3), AttackPlan((FGSM(), late), (threat,))
+        )
+    assert {row.stage for row in read_ledger(tmp_path)[1]} == {"clean"}
 
 
 def test_at_epsilon_zero_nothing_is_tried_and_clean_accuracy_stays(model, split):

@@ -112,3 +112,21 @@ def test_labels_and_losses_must_fit_the_classes():
 def test_a_model_without_gradient_is_refused(points, view):
     with pytest.raises(UserError, match="no gradient back to the images"):
         evaluate(view, points, LABELS, find_loss("cross_entropy"))
+
+
+@pytest.mark.parametrize("loss", [None, "margin"])
+def test_a_model_may_change_its_images_in_place_and_answer_in_one_tensor(model, points, loss):
+    answer = torch.empty(3, 4)
+
+    def careless(images):
+        images.sub_(0.5)
+        return answer.copy_(model(images).detach()) if loss is None else model(images)
+
+    before = points.clone()
+    attacked = None if loss is None else find_loss(loss)
+    reply = evaluate(careless, points, LABELS, attacked)
+    assert torch.equal(points, before)
+    assert torch.equal(reply.points, before)
+    expected = reply.logits.clone()
+    evaluate(careless, 1 - points, LABELS, attacked)
+    assert torch.equal(reply.logits, expected)

@@ -71,3 +71,17 @@ def test_labels_that_are_no_classes_are_refused(model, images):
 def test_logits_of_another_shape_are_refused(images, labels):
     with pytest.raises(UserError, match=r"must return logits \(batch, classes\)"):
         Judge(lambda images: images.flatten(1)[0], 4)(images, labels)
+
+
+def test_a_model_may_change_its_images_in_place_and_answer_in_one_tensor(model, images, labels):
+    model.eval()
+    answer = torch.empty(3, 4)
+
+    def careless(asked):
+        answer.copy_(model(asked))
+        asked.mul_(7.0)
+        return answer
+
+    before = images.clone()
+    assert torch.equal(Judge(careless, 3)(images, labels).logits, Judge(model, 3)(before, labels).logits)
+    assert torch.equal(images, before)

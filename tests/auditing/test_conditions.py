@@ -81,3 +81,11 @@ def test_an_attack_is_left_to_the_driver():
     batch = Batch(torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64), torch.arange(2))
     with pytest.raises(ValueError, match="is an attack"):
         by_key()["pgd@linf:0.1"].apply(batch, 0)
+
+
+def test_kinds_of_corruption_have_keys_of_their_own():
+    from robustpeft.perturbations import Corruption
+
+    plan = AuditPlan(epsilons=(), attacks=(), perturbations=(Corruption("fog", 1), Corruption("snow", 1)))
+    keys = [condition.key for condition in conditions_of(plan, (16, 16))]
+    assert keys == ["clean", "corruption:fog@1", "corruption:snow@1"]

@@ -64,3 +64,21 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(fields, message):
 
 def test_without_attacks_no_epsilon_is_needed():
     assert AuditPlan(epsilons=(), attacks=()).threats == ()
+
+
+def test_corruptions_come_on_top_of_the_perturbations_once():
+    from robustpeft.perturbations import Corruption, corruption_suite
+
+    fog = Corruption("fog", 3)
+    plan = AuditPlan(epsilons=(0.1,), perturbations=(fog,), corruptions=(1, 3))
+    chosen = plan.perturbations_for((16, 16))
+    assert chosen[0] == fog
+    assert set(chosen) == set(corruption_suite((1, 3)))
+    assert len(chosen) == 30
+    assert len(AuditPlan(epsilons=(0.1,), corruptions=(2,)).perturbations_for((16, 16))) > 15
+
+
+@pytest.mark.parametrize("severities", [(0,), (6,), (1, 1)])
+def test_corruptions_that_are_no_severities_are_refused(severities):
+    with pytest.raises(UserError, match=r"severit|corruptions"):
+        AuditPlan(epsilons=(0.1,), corruptions=severities)

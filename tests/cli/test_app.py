@@ -7,7 +7,7 @@ import pytest
 
 import robustpeft
 
-COMMANDS = ("demo", "tune", "audit", "predict", "export", "report", "list", "copy")
+COMMANDS = ("demo", "tune", "audit", "predict", "export", "report", "study", "list", "copy")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "sklearn", "pyarrow", "matplotlib", "robustpeft.study")
 
 

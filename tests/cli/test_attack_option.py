@@ -13,6 +13,8 @@ from robustpeft.errors import UserError
         ("pgd:step_size=2/255", {"name": "pgd", "step_size": "2/255"}),
         ("package.module:Class", {"name": "package.module:Class"}),
         ("package.module:Class:steps=3", {"name": "package.module:Class", "steps": 3}),
+        ("pgd:loss=package.module:Class", {"name": "pgd", "loss": "package.module:Class"}),
+        ("a.b:C:steps=3,loss=d.e:F", {"name": "a.b:C", "steps": 3, "loss": "d.e:F"}),
     ],
 )
 def test_an_attack_reads_as_a_recipe_would_write_it(text: str, plain: dict[str, object]) -> None:

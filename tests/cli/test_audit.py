@@ -125,3 +125,20 @@ def test_a_run_of_other_classes_is_refused_before_any_attack(place: Any, type_in
     assert ended.status == 2
     assert "do not know the same classes" in ended.err
     assert not (place.path / "both").exists()
+
+
+def test_a_profile_says_how_long_it_may_take_and_options_still_win(place: Any, type_in: Callable[..., Any]) -> None:
+    asked = ("--profile", "standard", "--attack", "fgsm", "--images", "4")
+    ended = type_in("audit", place.run(), *asked, "--device", "cpu")
+    assert ended.status == 0, ended.err
+    said = " ".join(ended.err.split())
+    assert "AutoAttack on at most 1,000 stratified images, and all checks); at most 1 min" in said
+    record = read_record(place.path / "run" / "audit" / "lora")
+    assert ({m.name for m in record.of("attack")}, record.data.n) == ({"fgsm"}, 4)
+    assert {check.key for check in record.checks} > {"input_range", "beyond_one_step"}
+
+
+def test_an_unknown_profile_is_refused(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in("audit", place.run(), "--profile", "standart", "--device", "cpu")
+    assert ended.status == 2
+    assert "did you mean 'standard'" in ended.err

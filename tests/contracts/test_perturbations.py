@@ -19,6 +19,9 @@ EXAMPLES = {
     "pixel_drop": ({}, (0.0, 0.25, 0.75)),
     "patch_shuffle": ({}, (1, 2, 8)),
     "gaussian_noise": ({}, (0.0, 0.05, 0.5)),
+    "rotation": ({}, (0.0, 15.0, 90.0)),
+    "translation": ({}, (0.0, 0.3, 1.0)),
+    "corruption": ({"kind": "motion_blur"}, (0, 2, 5)),
 }
 
 

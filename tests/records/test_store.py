@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from robustpeft.errors import UserError
 from robustpeft.records import (
     AuditRecord,
+    Check,
     DataInfo,
     GalleryItem,
     ImageRow,
@@ -171,10 +172,28 @@ def test_a_row_that_was_lost_is_noticed(written):
         read_record(written)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "2", None])
 def test_another_version_is_refused_with_both_numbers(written, version):
     tamper(written, lambda p: p.update(schema_version=version))
-    with pytest.raises(UserError, match=f"has record version {version}; this version of robustpeft reads 1"):
+    with pytest.raises(UserError, match=f"has record version {version}; this version of robustpeft reads 2"):
+        read_record(written)
+
+
+def test_a_record_of_version_1_is_read_and_has_no_checks(written):
+    tamper(written, lambda p: (p.update(schema_version=1), p.pop("checks")))
+    assert read_record(written) == example()
+
+
+def test_checks_survive_the_disk(tmp_path):
+    check = Check("input_range", "Images lie in [0, 1]", "fail", "0 to 255", "divide", "integrity")
+    record = dataclasses.replace(example(), checks=(check, dataclasses.replace(check, verdict="pass")))
+    assert read_record(write_record(record, tmp_path)) == record
+
+
+def test_a_check_with_an_unknown_verdict_is_damage(written):
+    check = {"key": "k", "title": "t", "verdict": "maybe", "evidence": "e"}
+    tamper(written, lambda p: p.update(checks=[check]))
+    with pytest.raises(UserError, match="is damaged"):
         read_record(written)
 
 

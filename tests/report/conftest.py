@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from robustpeft.records import AuditRecord, DataInfo, GalleryItem, ImageRow, Measurement, Rate, Subject
+from robustpeft.records import (
+    AuditRecord,
+    DataInfo,
+    GalleryItem,
+    ImageRow,
+    Measurement,
+    Rate,
+    Subject,
+    TransferRecord,
+    TransferRow,
+)
 
 N, CLASSES = 40, ("zero", "one", "two", "three")
 EPSILONS = (0.05, 0.1)
@@ -76,3 +86,23 @@ def make_record() -> Callable[..., AuditRecord]:
         return AuditRecord(**(made | fields))
 
     return make
+
+
+@pytest.fixture
+def transfer_record() -> TransferRecord:
+    """Ten images of class 1, three models; model t keeps the first KEPT[s][t] of them under attacks on s."""
+    clean, kept = (10, 8, 10), ((1, 4, 7), (6, 2, 7), (7, 6, 3))
+    rows = tuple(
+        TransferRow(i, 1, tuple(int(i < c) for c in clean), tuple(tuple(int(i < k) for k in line) for line in kept))
+        for i in range(10)
+    )
+    subjects = tuple(Subject(label, "digits_vit", "b" * 64, 100_000, 400_000) for label in ("one", "<two>", "three"))
+    return TransferRecord(
+        subjects=subjects,
+        data=DataInfo("digits", "test", 10, CLASSES, (16, 16), "d" * 64),
+        attack={"name": "pgd", "steps": 20},
+        threat={"norm": "linf", "epsilon": 0.1},
+        rows=rows,
+        command="robustpeft compare a b",
+        created="2026-01-31T09:00:00Z",
+    )

@@ -92,3 +92,22 @@ def test_what_is_no_model_and_no_split_is_refused(digits):
         rp.audit(torch.nn.Identity(), digits, plan=PLAN)
     with pytest.raises(UserError, match="split must be 'test'"):
         rp.audit(rp.load_backbone("digits_vit"), digits, plan=PLAN, split="train")
+
+
+def test_an_audit_that_replaces_another_goes_on_after_it_was_broken_off(run, digits, tmp_path):
+    first = rp.audit(run, digits, plan=PLAN, output=tmp_path)
+    segment = tmp_path / "ledger" / "segment-0-of-1.jsonl"
+    whole = segment.read_bytes()
+
+    def stop(progress):
+        if progress.kind == "attack":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rp.audit(run, digits, plan=PLAN, output=tmp_path, observer=stop)
+    begun = segment.read_bytes()
+    assert begun != whole  # a new ledger: the seconds differ
+    again = rp.audit(run, digits, plan=PLAN, output=tmp_path)
+    assert segment.read_bytes().startswith(begun)
+    assert again.rows == first.rows
+    rp.audit(run, digits, plan=PLAN, output=tmp_path, seed=1)  # a completed one is forgotten

@@ -1,10 +1,13 @@
 import copy
+import functools
 import warnings
+from types import MethodType
 
 import pytest
 import torch
 from torch import nn
 
+from robustpeft.errors import UserError
 from robustpeft.types import attack_view, frozen_twin
 
 
@@ -208,3 +211,46 @@ class TestAttackView:
             return images.flatten(1)
 
         assert attack_view(classify) is classify
+
+
+def test_a_compiled_module_is_not_attacked_in_training_mode():
+    for compiled in (lambda m: torch.compile(m, backend="eager"), lambda m: m.compile(backend="eager") or m):
+        model = Net().train()
+        model.norm.running_mean.uniform_()
+        images = torch.rand(3, 3, 8, 8)
+        expected = copy.deepcopy(model).eval()(images)
+        before = state_of(model)
+        assert torch.equal(frozen_twin(compiled(model))(images), expected)
+        assert same(before, state_of(model))
+
+
+def test_a_method_put_on_a_module_runs_on_the_twin():
+    def forward(self, images, scale):
+        return type(self).forward(self, images) * scale
+
+    def doubled(self, images):
+        return forward(self, images, 2.0)
+
+    for put in (
+        lambda m: MethodType(doubled, m),
+        lambda m: functools.partial(forward, m, scale=2.0),
+        lambda m: functools.partial(MethodType(forward, m), scale=2.0),
+    ):
+        model = Net().train()
+        images = torch.rand(3, 3, 8, 8)
+        expected = copy.deepcopy(model).eval()(images) * 2.0
+        model.forward = put(model)
+        before = state_of(model)
+        assert torch.equal(frozen_twin(model)(images), expected)
+        assert same(before, state_of(model))
+
+
+def test_a_function_in_the_place_of_forward_is_refused_in_training_mode_only():
+    model = Net()
+    written = model.forward
+    model.forward = lambda images: written(images) + 1
+    with pytest.raises(UserError, match=r"a Net in training mode .* call eval\(\) on the model"):
+        frozen_twin(model)
+    model.eval()
+    images = torch.rand(3, 3, 8, 8)
+    assert torch.equal(frozen_twin(model)(images), written(images) + 1)

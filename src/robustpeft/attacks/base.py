@@ -64,12 +64,12 @@ class Attack(ABC):
             UserError: For images outside [0, 1], labels out of range, ids that do not name every image, or a model
                 whose logits or gradients are not finite or not there.
         """
+        if not isinstance(threat, Threat):
+            raise UserError(f"threat must be a norm with a radius, for example Linf(8 / 255); got {threat!r}")
         check_images(images)
         check_labels(labels, batch=images.shape[0])
-        if ids is not None and (ids.shape != labels.shape or ids.is_floating_point()):
-            raise UserError(
-                f"ids must be integers of shape ({len(images)},), one per image; got {ids.dtype} {tuple(ids.shape)}"
-            )
+        if ids is not None:
+            _check_ids(ids, len(images))
         if images.shape[0] == 0 or threat.epsilon == 0:
             return images.detach().clone()
         devices = [images.device] if images.is_cuda else []
@@ -93,6 +93,15 @@ class Attack(ABC):
     @abstractmethod
     def search(self, view: Classifier, target: Target) -> Tensor:
         """Return the images found; `view` may be called freely, nothing of it can be changed."""
+
+
+def _check_ids(ids: object, images: int) -> None:
+    found = type(ids).__name__
+    if isinstance(ids, Tensor):
+        if ids.shape == (images,) and not (ids.is_floating_point() or ids.is_complex()):
+            return
+        found = f"{ids.dtype} {tuple(ids.shape)}"
+    raise UserError(f"ids must be integers of shape ({images},), one per image; got {found}")
 
 
 def _rounded_towards(found: Tensor, images: Tensor) -> Tensor:

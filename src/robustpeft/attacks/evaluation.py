@@ -156,24 +156,26 @@ def _evaluate(
     targets: Tensor | None,
     backward: bool,
 ) -> Reply:
+    # The model gets points of its own, and what it answered is copied: it may change the one in place, or hand out the
+    # same tensor again next time.
     if loss is None:
         with torch.no_grad():
-            logits = check_logits(view(points), labels)
+            logits = check_logits(view(points.clone()), labels).clone()
         check_classes(logits, labels, None)
         return Reply(points, logits)
     with torch.enable_grad():
         point = points.detach().requires_grad_(True)
-        logits = check_logits(view(point), labels)
+        logits = check_logits(view(point.clone()), labels)
         check_classes(logits, labels, loss)
         values = loss(logits, labels, labels if targets is None else targets)
         if not values.requires_grad:
             raise UserError(_NO_GRADIENT)
         if not backward:
-            return Reply(points, logits.detach(), values.detach())
+            return Reply(points, logits.detach().clone(), values.detach())
         (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
     if gradient is None:
         raise UserError(_NO_GRADIENT)
-    return Reply(points, logits.detach(), values.detach(), gradient)
+    return Reply(points, logits.detach().clone(), values.detach(), gradient)
 
 
 def _mean(replies: list[Reply]) -> Reply:

@@ -69,8 +69,8 @@ class Judge:
 
     def _ask(self, images: Tensor) -> Tensor:
         missing = self._width - len(images)
-        padded = images if missing == 0 else torch.cat([images, images[:1].expand(missing, -1, -1, -1)])
-        logits = check_logits(self._view(padded), torch.zeros(self._width))[: len(images)].cpu()
+        padded = torch.cat([images, images[:1].expand(missing, -1, -1, -1)])  # a copy, which the model may change
+        logits = check_logits(self._view(padded), torch.zeros(self._width))[: len(images)].cpu().clone()
         if not bool(torch.isfinite(logits).all()):
             raise UserError("the model returned logits that are not finite; an attack on them would mean nothing")
         return logits

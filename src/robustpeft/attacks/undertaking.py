@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustpeft.attacks.evaluation import check_classes
 from robustpeft.attacks.findings import Findings, clean_extra, read_clean_extra
 from robustpeft.attacks.jobs import Found, Job, Work
 from robustpeft.attacks.judge import Judge
 from robustpeft.attacks.kept_images import KeptImages
+from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.plan import CLEAN, AttackPlan, Stage
 from robustpeft.attacks.progress import Progress, Teller
 from robustpeft.attacks.search import State
@@ -85,6 +87,7 @@ class Undertaking:
 
         stages = self.plan.stages(classes, dict(ATTACKS))
         self.findings = Findings(self.plan, stages, self.findings.rows)
+        self._rehearse(stages, classes)
         for number, stage in enumerate(stages, start=1):
             self._run_stage(number, stage, classes)
         if self.kept is not None:
@@ -120,6 +123,17 @@ class Undertaking:
                 for row, (image, label) in enumerate(zip(batch.ids.tolist(), batch.labels.tolist(), strict=True))
             ]
             self._keep(rows)
+
+    def _rehearse(self, stages: Sequence[Stage], classes: int) -> None:
+        """Let every search begin on one image, so that one that refuses the threat or the classes does so at once."""
+        batch = next(self._batches(self.mine[:1]))
+        logits = torch.zeros(len(batch.labels), classes, device=self.device)
+        for stage in stages:
+            threat, loss = self.plan.threats[stage.threat], stage.search.course(classes).loss
+            check_classes(logits, batch.labels, None if loss is None else find_loss(loss))
+            if threat.epsilon > 0:
+                noise = Noise(self.plan.seed, batch.ids.to(self.device), stage.stream)
+                stage.search.init(Target(batch.images, batch.labels, threat, noise, logits))
 
     def _run_stage(self, number: int, stage: Stage, classes: int) -> None:
         key, threat = stage.key(self.plan), self.plan.threats[stage.threat]

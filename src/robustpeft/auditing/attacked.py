@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from robustpeft.attacks import PGD, AttackPlan, Driver, DriverProgress, Findings, Search, Stage
+from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
 from robustpeft.auditing.measure import Answer, Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
@@ -31,12 +32,14 @@ class Attacked:
         plan: Attacks and radii.
         conditions: Those of the plan that are attacks, attack by attack, radii ascending.
         ledger: Directory in which every result is kept as soon as it is there; None keeps them in memory.
+        keepsake: Where what the checks need is left.
     """
 
     model: Classifier
     plan: AuditPlan
     conditions: Sequence[Condition]
     ledger: Path | None = None
+    keepsake: Keepsake = field(default_factory=lambda: Keepsake(0))
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:
@@ -54,6 +57,7 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
     keeper = _Keeper(attacked, setting, pace)
     driver = Driver(slots=setting.width, directory=attacked.ledger, observer=keeper.tell, on_found=keeper.keep)
     findings = driver.run(attacked.model, setting.split, plan)
+    attacked.keepsake.findings = findings
     outcomes = {
         condition: _outcome(condition, divmod(number, len(plan.threats)), findings, setting, clean)
         for number, condition in enumerate(attacked.conditions)
@@ -110,6 +114,7 @@ class _Keeper:
 
     def keep(self, image: int, stage: Stage, point: Tensor) -> None:
         """Keep an image that broke the model, if it is one to be shown and the attack is the one to be shown."""
+        self._attacked.keepsake.keep(image, stage, point)
         if image in self._shown and stage.attack == len(self._attacked.plan.attacks) - 1:
             self.remember(image, point)
 

@@ -92,7 +92,8 @@ def conditions_of(plan: AuditPlan, image_size: tuple[int, int]) -> tuple[Conditi
 
 def _key(change: Attack | Perturbation, threat: Threat | None = None) -> str:
     if isinstance(change, Perturbation):
-        return f"{name_of(PERTURBATIONS, change)}@{change.strength:g}"
+        name = name_of(PERTURBATIONS, change)
+        return f"{name}:{change.variant}@{change.strength:g}" if change.variant else f"{name}@{change.strength:g}"
     return f"{name_of(ATTACKS, change)}@{str(threat).replace(' ', ':')}"
 
 

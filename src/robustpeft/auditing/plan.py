@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import final
 
 from robustpeft.attacks import FGSM, PGD, Attack
+from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.grid import default_perturbations
 from robustpeft.errors import UserError
-from robustpeft.perturbations import Perturbation
+from robustpeft.perturbations import Perturbation, corruption_suite
 from robustpeft.types import THREATS, Threat, look_up
 
 __all__ = ["AuditPlan"]
@@ -28,9 +29,11 @@ class AuditPlan:
             One whose result is an iterate that it never looked at
             (``PGD(keep="last")``) is refused: it would make a model look better than it is.
         perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
+        corruptions: Severities, 1 to 5, at which the 15 common corruptions come on top of them: 15 forwards each.
         images: At most this many images, a stratified subset; None for all.
         batch_size: Images per forward pass, at least 1; without influence on the result.
         gallery: Images kept to be looked at, at least 0.
+        checks: How thoroughly the audit doubts itself: ``none``, or a name in `EFFORTS`.
 
     Raises:
         UserError: If a field is not that.
@@ -40,17 +43,23 @@ class AuditPlan:
     norm: str = "linf"
     attacks: tuple[Attack, ...] = (FGSM(), PGD(steps=20), PGD(steps=20, loss="margin"))
     perturbations: tuple[Perturbation, ...] | None = None
+    corruptions: tuple[int, ...] = ()
     images: int | None = 1000
     batch_size: int = 128
     gallery: int = 6
+    checks: str = "quick"
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
         if self.perturbations is not None:
             _check_values("perturbations", self.perturbations, Perturbation)
+        _check_values("corruptions", corruption_suite(self.corruptions), Perturbation)
+        if 0 in self.corruptions:
+            raise UserError(f"corruptions must be severities from 1 to 5; got {self.corruptions}")
         if any(isinstance(attack, PGD) and attack.keep == "last" for attack in self.attacks):
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
+        find_effort(self.checks)
         if self.images is not None and self.images < 1:
             raise UserError(f"images must be at least 1, or None for all; got {self.images}")
         if self.batch_size < 1 or self.gallery < 0:
@@ -68,7 +77,8 @@ class AuditPlan:
 
     def perturbations_for(self, image_size: tuple[int, int]) -> tuple[Perturbation, ...]:
         """Return the perturbations for images of this height and width."""
-        return default_perturbations(image_size) if self.perturbations is None else self.perturbations
+        chosen = default_perturbations(image_size) if self.perturbations is None else self.perturbations
+        return (*chosen, *(corruption for corruption in corruption_suite(self.corruptions) if corruption not in chosen))
 
     def _check_epsilons(self) -> None:
         radii = [threat.epsilon for threat in self.threats]  # each has checked its own

@@ -13,6 +13,7 @@ from robustpeft.attacks import Attack, Judge
 from robustpeft.attacks.driver import default_slots
 from robustpeft.auditing.attacked import Attacked, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
+from robustpeft.auditing.checks import Inspection
 from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.auditing.gallery import choose_shown, gallery_items
@@ -81,10 +82,12 @@ def run_audit(
         shown=torch.tensor(list(shown), dtype=torch.int64),
     )
     image_size, conditions = _rehearse(setting, plan)
+    inspection = Inspection.begin(model, setting, plan, subject)
     pace = Pace(conditions, len(taken), observer)
     clean = measure(conditions[0], setting, pace)
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
-    outcomes = {conditions[0]: clean, **measure_attacks(Attacked(model, plan, attacks, ledger), setting, clean, pace)}
+    attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake)
+    outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
     for condition in conditions[1 + len(attacks) :]:
         outcomes[condition] = measure(condition, setting, pace)
     return AuditRecord(
@@ -96,6 +99,7 @@ def run_audit(
         seed=seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe_environment(setting.device),
+        checks=inspection.finish(outcomes),
     )
 
 

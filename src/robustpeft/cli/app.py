@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 import robustpeft
+from robustpeft.cli.attack import attack
 from robustpeft.cli.audit import audit
+from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
 from robustpeft.cli.export import export
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
+from robustpeft.cli.study import study
 from robustpeft.cli.tune import tune
 from robustpeft.cli.user_errors import readable
 
@@ -24,9 +27,12 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "tune": tune,
     "audit": audit,
+    "attack": attack,
+    "compare": compare,
     "predict": predict,
     "export": export,
     "report": report,
+    "study": study,
     "list": list_,
     "copy": copy,
 }

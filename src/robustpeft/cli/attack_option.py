@@ -19,7 +19,9 @@ def attack_from_text(text: str) -> dict[str, Any]:
     """
     import yaml
 
-    name, _, fields = text.rpartition(":") if "=" in text else (text, "", "")
+    before, equals, after = text.partition("=")
+    name, _, first = before.rpartition(":") if equals else (text, "", "")  # a value may hold a colon too
+    fields = first + equals + after
     if not name:
         raise UserError(f"an attack is NAME or NAME:FIELD=VALUE,FIELD=VALUE, for example pgd:steps=50; got {text!r}")
     plain: dict[str, Any] = {"name": name}

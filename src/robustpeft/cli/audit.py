@@ -29,16 +29,36 @@ def audit(
         Path | None, typer.Option("--output", "-o", help="Directory of records and report.", show_default="RUN/audit")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(help="At most this many images, a stratified subset.", show_default="1000")
+        str | None,
+        typer.Option(
+            metavar="N|DIR",
+            help="At most this many, a stratified subset; or a folder of images, judged as they are.",
+            show_default="1000",
+        ),
     ] = None,
     epsilons: Annotated[
         str | None,
         typer.Option(help="Radii, ascending: 1/255,2/255,4/255.", show_default="shares of what the run was tuned for"),
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="linf or l2.", show_default="what the run was tuned for")] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the run was tuned for")
+    ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option(help="For example pgd:steps=50,restarts=5; may be repeated.", show_default="fgsm, pgd:steps=20"),
+        typer.Option(
+            help="For example pgd:steps=50,restarts=5; may be repeated.",
+            show_default="fgsm, pgd:steps=20, pgd:steps=20,loss=margin",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="quick, standard (AutoAttack, all checks) or full; tells how long it may take.",
+            show_default="the plan's attacks, small checks",
+        ),
+    ] = None,
+    corruptions: Annotated[
+        str | None, typer.Option(help="Severities of the 15 common corruptions: 1,3,5.", show_default="none")
     ] = None,
     split: Annotated[str, typer.Option(help="test, or validation while choosing.")] = "test",
     seed: Annotated[int, typer.Option(help="Of the subset, the attacks and the perturbations.")] = 0,
@@ -57,8 +77,13 @@ def audit(
     batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
 ) -> None:
     """Attack and perturb test images, write audit.json for each run and one report for all."""
+    if images is not None and not images.lstrip("+-").isdecimal():
+        from robustpeft.cli.audit_folder import audit_folder_of
+
+        return audit_folder_of(targets, Path(images), output, device=device, weights=weights, trust=trust)
     given: dict[str, Any] = {
-        "images": images,
+        "images": None if images is None else int(images),
+        "corruptions": None if corruptions is None else [part.strip() for part in corruptions.split(",")],
         "epsilons": None if epsilons is None else [part.strip() for part in epsilons.split(",")],
         "norm": norm,
         "attacks": None if attack is None else [attack_from_text(text) for text in attack],
@@ -78,6 +103,7 @@ def audit(
             overwrite=overwrite,
             weights=weights,
             trust=trust,
+            profile=profile,
         )
 
         def show(label: str, progress: Progress) -> None:
@@ -87,4 +113,4 @@ def audit(
         records = audit_runs(targets, where, request, show)
     from robustpeft.cli.report import show_report
 
-    show_report(records, where)
+    return show_report(records, where)

@@ -29,8 +29,9 @@ def demo(
         result = run_demo(output, with_full=with_full, seed=seed, overwrite=overwrite, reporter=reporter)
     from rich.console import Console
 
-    from robustpeft.report import terminal_table
+    from robustpeft.report import terminal_headlines, terminal_table
 
+    Console().print(*terminal_headlines(result.records), sep="\n")
     Console().print(terminal_table(result.records))
     if result.comparison is not None:
         print(f"\n{result.comparison}\n")

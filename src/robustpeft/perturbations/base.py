@@ -34,6 +34,9 @@ class Perturbation(ABC):
     strength_field: ClassVar[str] = "ratio"
     """Name of the field that makes the perturbation stronger as it grows."""
 
+    variant_field: ClassVar[str | None] = None
+    """Name of the field that says which of several kinds it is; None if there is one kind."""
+
     @final
     def __call__(self, images: Tensor, *, seed: int = 0, ids: Tensor | None = None) -> Tensor:
         """Return the perturbed images.
@@ -74,6 +77,12 @@ class Perturbation(ABC):
     def strength(self) -> float:
         """Position on the strength axis: the value of `strength_field`."""
         return float(getattr(self, self.strength_field))
+
+    @property
+    @final
+    def variant(self) -> str:
+        """Which of several kinds it is; empty if there is one kind."""
+        return "" if self.variant_field is None else str(getattr(self, self.variant_field))
 
     @final
     def with_strength(self, value: float) -> Self:

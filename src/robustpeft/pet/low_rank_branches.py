@@ -97,6 +97,8 @@ class LowRank(nn.Module):
         self.norm = options.norm
         self.norm_eps = None if options.norm == "none" else options.norm_eps
         self.dropout = nn.Dropout(options.dropout)
+        # A module, so that training may see that its output need not be kept; it holds nothing.
+        self.standard = nn.LayerNorm(in_features, eps=options.norm_eps, elementwise_affine=False)
         self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
         self.norm_weight, self.norm_bias = nn.ParameterDict(), nn.ParameterDict()
         after = options.norm == "after"
@@ -124,7 +126,7 @@ class LowRank(nn.Module):
         down, offset = self.down()
         inputs = tokens.to(down.dtype)
         if self.norm == "before":
-            inputs = F.layer_norm(inputs, inputs.shape[-1:], eps=self.norm_eps or 0.0)
+            inputs = self.standard(inputs)
         return F.linear(self.dropout(inputs), down, offset)
 
     def down(self) -> tuple[Tensor, Tensor | None]:

@@ -117,20 +117,23 @@ class _Normalised(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
         """Keep what the gradient needs; t and z are no outputs to be differentiated."""
         x, weight, _, down, up, ctx.eps = inputs
+        ctx.set_materialize_grads(False)  # no zeros for t and z
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(x, weight, down, up, *output[1:])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradient of x; it can itself be differentiated, for which t and z are computed again from x."""
+        if gradient is None:
+            return (None,) * 6
         x, weight, down, up, inner, scale = ctx.saved_tensors
         if torch.is_grad_enabled():
             inner, scale = _standardised(x, down, ctx.eps)
-        back = gradient @ up
-        pull = (back * inner).sum(-1, keepdim=True) * scale.square() / -x.shape[-1]
-        of_mean = inner[:, -1:] / scale * pull * -x.shape[-1]
-        back = torch.cat([back[:, :-1] * scale, of_mean], dim=-1)
-        return (gradient @ weight).addmm_(back, down).addcmul_(pull, x), None, None, None, None, None
+        back = gradient @ up * scale
+        pull = (back * inner).sum(-1, keepdim=True)  # times the scale and -1/n
+        back = torch.cat([back[:, :-1], inner[:, -1:] * pull], dim=-1)
+        through = (gradient @ weight).addmm_(back, down)
+        return through.addcmul_(pull * scale, x, value=-1 / x.shape[-1]), None, None, None, None, None
 
 
 def _standardised(x: Tensor, down: Tensor, eps: float) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,9 @@ from robustpeft.records.audit_record import (
     Measurement,
     Subject,
 )
+from robustpeft.records.check import Check
+from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
+from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
 from robustpeft.records.ledger import (
     LedgerRow,
     LedgerSegment,
@@ -17,26 +20,65 @@ from robustpeft.records.ledger import (
     read_parquet,
     write_parquet,
 )
+from robustpeft.records.long_table import read_records
+from robustpeft.records.paired import holm, mcnemar
+from robustpeft.records.paired_rates import Paired
 from robustpeft.records.rate import Rate
+from robustpeft.records.robust_curve import RobustCurve, robust_curves
 from robustpeft.records.store import read_record, write_json, write_record, write_text
+from robustpeft.records.study_record import (
+    ArmRecord,
+    ContrastRecord,
+    RunRecord,
+    StudyRecord,
+    TrialRecord,
+    read_study_record,
+    write_study_record,
+)
+from robustpeft.records.transfer_record import TransferRecord, TransferRow, read_transfer, write_transfer
 
 __all__ = [
+    "ArmRecord",
+    "ContrastRecord",
     "SCHEMA_VERSION",
     "AuditRecord",
+    "Check",
+    "CorruptionErrors",
     "DataInfo",
+    "FolderRecord",
+    "FolderRow",
     "GalleryItem",
     "ImageRow",
     "LedgerRow",
     "LedgerSegment",
     "Measurement",
+    "Paired",
     "Rate",
+    "RobustCurve",
+    "RunRecord",
+    "StudyRecord",
     "Subject",
+    "TransferRecord",
+    "TransferRow",
+    "TrialRecord",
     "compact_ledger",
+    "corruption_errors",
+    "corruption_measurements",
+    "holm",
+    "mcnemar",
     "read_ledger",
+    "read_manifest",
     "read_parquet",
     "read_record",
+    "read_records",
+    "read_study_record",
+    "read_transfer",
+    "robust_curves",
+    "write_folder_record",
     "write_json",
     "write_parquet",
     "write_record",
+    "write_study_record",
     "write_text",
+    "write_transfer",
 ]

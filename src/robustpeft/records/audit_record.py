@@ -6,11 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from robustpeft.records.check import Check
 from robustpeft.records.rate import Rate
 
 __all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["clean", "attack", "perturbation"]
 
@@ -170,6 +171,7 @@ class AuditRecord:
         command: The command that gives the record again.
         created: Time of completion, ISO 8601 in UTC.
         environment: Versions, device, threads.
+        checks: What was asked of the audit itself, and the answers; empty if nothing was.
         schema_version: Version of this layout.
     """
 
@@ -182,6 +184,7 @@ class AuditRecord:
     command: str = ""
     created: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

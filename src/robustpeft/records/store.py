@@ -17,12 +17,14 @@ from robustpeft.records.audit_record import (
     Measurement,
     Subject,
 )
+from robustpeft.records.check import Check
 from robustpeft.records.rate import Rate
 
 __all__ = ["read_record", "write_json", "write_record", "write_text"]
 
 RECORD_FILE = "audit.json"
 ROWS_FILE = "audit_images.jsonl"
+_READABLE = (1, SCHEMA_VERSION)  # records of version 1 had no checks
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,7 +67,7 @@ def read_record(path: Path) -> AuditRecord:
         version = plain["schema_version"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{file} is not an audit record ({type(error).__name__}: {error})") from error
-    if version != SCHEMA_VERSION:
+    if version not in _READABLE:
         raise UserError(f"{file} has record version {version}; this version of robustpeft reads {SCHEMA_VERSION}")
     rows_file = file.with_name(ROWS_FILE)
     try:
@@ -93,6 +95,8 @@ def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
             "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
             "rows": tuple(ImageRow(**row) for row in rows),
+            "checks": tuple(Check(**check) for check in plain.get("checks", ())),
+            "schema_version": SCHEMA_VERSION,
         }
     )
 

@@ -1,8 +1,21 @@
 """How is a record shown? As one HTML page, as Markdown and in the terminal; counts become percentages only here."""
 
 from robustpeft.report.files import write_report
+from robustpeft.report.headline import Headline, headline
 from robustpeft.report.markdown import render_markdown
 from robustpeft.report.page import render_html
-from robustpeft.report.terminal import terminal_table
+from robustpeft.report.terminal import terminal_headlines, terminal_table
+from robustpeft.report.transfer_page import write_transfer_report
+from robustpeft.report.transfer_tables import transfer_terminal
 
-__all__ = ["render_html", "render_markdown", "terminal_table", "write_report"]
+__all__ = [
+    "Headline",
+    "headline",
+    "render_html",
+    "render_markdown",
+    "terminal_headlines",
+    "terminal_table",
+    "transfer_terminal",
+    "write_report",
+    "write_transfer_report",
+]

@@ -76,7 +76,7 @@ def perturbation_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
     examples: dict[str, Measurement] = {}
     for record in records:
         for measurement in record.measurements:
-            if measurement.kind == "perturbation":
+            if measurement.kind == "perturbation" and measurement.name != "corruption":  # those have a table
                 examples.setdefault(measurement.name, measurement)
     return tuple(
         Panel(

@@ -18,7 +18,7 @@ from robustpeft.report.svg import GRID, INK, SERIES, figure_svg
 from robustpeft.report.wording import number_text, percent_text, rate_text
 from robustpeft.report.worst_case import main_threats, worst_case
 
-__all__ = ["cost_figure", "panel_figure", "swatch"]
+__all__ = ["cost_figure", "panel_figure", "plot_axes", "series_color", "series_style", "swatch"]
 
 # Lengths 7, 6 and 4 have no two subjects alike in all three before the 84th.
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -30,13 +30,13 @@ _TEXT_SIZE = 9.5
 def panel_figure(panel: Panel, name: str) -> str:
     """Return accuracy against strength as SVG: a line with its 95 % band per subject; `name` is unique on the page."""
     figure = Figure(figsize=_SIZE)
-    axes = _axes(figure)
+    axes = plot_axes(figure)
     place, in_255ths = _places(panel)
     for index, curve in enumerate(panel.curves):
         strengths = [place[strength] for strength, _ in curve.points]
         low, high = _bounds([rate for _, rate in curve.points])
-        axes.fill_between(strengths, low, high, color=_color(index), alpha=0.13, linewidth=0)
-        axes.plot(strengths, [100 * rate.fraction for _, rate in curve.points], clip_on=False, **_style(index))
+        axes.fill_between(strengths, low, high, color=series_color(index), alpha=0.13, linewidth=0)
+        axes.plot(strengths, [100 * rate.fraction for _, rate in curve.points], clip_on=False, **series_style(index))
     ticks = _spaced(list(place.values()))
     names = {x: number_text(255 * s if in_255ths else s) if s else "clean" for s, x in place.items()}
     axes.set_xticks(ticks, [names[tick] for tick in ticks])
@@ -57,12 +57,12 @@ def cost_figure(records: Sequence[AuditRecord], name: str) -> str | None:
     rates = [case.correct for record in records if (case := worst_case(record, threats[0])) is not None]
     shares = [100 * record.subject.num_trained / record.subject.num_parameters for record in records]
     figure = Figure(figsize=_SIZE)
-    axes = _axes(figure)
+    axes = plot_axes(figure)
     positions, ticks, names = _log_positions(shares)
     for index, (x, rate) in enumerate(zip(positions, rates, strict=True)):
         low, high = _bounds([rate])
-        axes.vlines([x], low, high, color=_color(index), linewidth=1.4, alpha=0.7)
-        axes.plot([x], [100 * rate.fraction], clip_on=False, **{**_style(index), "markersize": 8})
+        axes.vlines([x], low, high, color=series_color(index), linewidth=1.4, alpha=0.7)
+        axes.plot([x], [100 * rate.fraction], clip_on=False, **{**series_style(index), "markersize": 8})
     axes.set_xticks(ticks, names)
     axes.set_xlim(min(ticks) - 0.3, max(ticks) + 0.1)
     axes.set_xlabel("trained parameters, % of the model", color=INK)
@@ -79,7 +79,7 @@ def swatch(index: int, name: str) -> str:
     figure = Figure(figsize=(0.42, 0.16))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
-    axes.plot([0, 1, 2], [0, 0, 0], **_style(index), markevery=[1])
+    axes.plot([0, 1, 2], [0, 0, 0], **series_style(index), markevery=[1])
     return figure_svg(figure, name)
 
 
@@ -91,7 +91,8 @@ def _places(panel: Panel) -> tuple[dict[float, float], bool]:
     return {strength: strength for strength in panel.strengths}, in_255ths
 
 
-def _axes(figure: Figure) -> Axes:
+def plot_axes(figure: Figure) -> Axes:
+    """Return axes for accuracies in percent."""
     axes = figure.add_axes((0.125, 0.165, 0.845, 0.79))
     axes.set_ylim(0, 100)
     axes.set_yticks(range(0, 101, 25))
@@ -108,13 +109,15 @@ def _axes(figure: Figure) -> Axes:
     return axes
 
 
-def _color(index: int) -> str:
+def series_color(index: int) -> str:
+    """Return the colour of the subject at `index`."""
     return SERIES[index % len(SERIES)]
 
 
-def _style(index: int) -> dict[str, Any]:
+def series_style(index: int) -> dict[str, Any]:
+    """Return colour, marker and line of the subject at `index`."""
     return {
-        "color": _color(index),
+        "color": series_color(index),
         "marker": _MARKERS[index % len(_MARKERS)],
         "linestyle": _DASHES[index % len(_DASHES)],
         "linewidth": 1.8,

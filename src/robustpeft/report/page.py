@@ -9,14 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustpeft.records import AuditRecord
+from robustpeft.report.breakdown import breakdown_tables, worst_case_panels
 from robustpeft.report.comparable import comparable
 from robustpeft.report.curves import Panel, attack_panels, perturbation_panels
 from robustpeft.report.figures import cost_figure, panel_figure, swatch
 from robustpeft.report.gallery import gallery
+from robustpeft.report.headline import headline, publishable
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import data_facts, provenance
 from robustpeft.report.story import attack_story, default_title, paired_sentences
 from robustpeft.report.tables import Table, cost_table, headline_table
+from robustpeft.report.trust import trust
 from robustpeft.report.wording import data_text, date_text, percent_text
 
 __all__ = ["render_html"]
@@ -71,7 +74,8 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
         UserError: If there is no record, or they cannot be compared.
     """
     records = comparable(records)
-    cost = cost_figure(records, "cost-figure")
+    shown = publishable(records)
+    cost = cost_figure(shown, "cost-figure") if shown else None
     return (
         _environment()
         .get_template("page.html")
@@ -79,17 +83,20 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
             title=title or default_title(records),
             data_text=data_text(records[0].data),
             date=max(date_text(record) for record in records),
-            story=attack_story(records).replace(" %", "\u00a0%"),
-            headline=headline_table(records),
-            paired=paired_sentences(records),
-            labels=[record.subject.label for record in records],
-            legends={place: _legend(records, place) for place in ("epsilon", "strength", "cost")},
-            attacks=_plots(attack_panels(records), "attack"),
-            perturbations=_plots(perturbation_panels(records), "perturbation"),
-            gallery=gallery(records),
-            costs=cost_table(records),
+            headlines=[headline(record) for record in records],
+            trusts=[trust(record) for record in records],
+            story=attack_story(shown).replace(" %", "\u00a0%") if shown else None,
+            headline=headline_table(shown) if shown else None,
+            paired=paired_sentences(shown) if shown else (),
+            labels=[record.subject.label for record in shown],
+            legends={place: _legend(shown, place) for place in ("epsilon", "strength", "cost")},
+            attacks=_plots((*worst_case_panels(shown), *attack_panels(shown)), "attack"),
+            breakdown=breakdown_tables(shown),
+            perturbations=_plots(perturbation_panels(shown), "perturbation"),
+            gallery=gallery(shown),
+            costs=cost_table(shown) if shown else None,
             cost_figure=_markup(cost) if cost else None,
-            bars=_bars(records),
+            bars=_bars(shown),
             data_facts=data_facts(records[0]),
             provenances=[provenance(record) for record in records],
             limits=limits(records),

@@ -79,11 +79,13 @@ class Table:
         title: What the table shows.
         columns: Without the one that holds the rows' labels.
         rows: One per subject.
+        rows_are: What a row is, the head of its labels.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    rows_are: str = "Model"
 
 
 _ABSENT = Cell("-")

@@ -10,24 +10,37 @@ from rich.text import Text
 
 from robustpeft.records import AuditRecord
 from robustpeft.report.comparable import comparable
-from robustpeft.report.tables import Cell, headline_table
+from robustpeft.report.headline import headline, publishable
+from robustpeft.report.tables import Cell, Table, headline_table
 
-__all__ = ["terminal_table"]
+__all__ = ["terminal_headlines", "terminal_table"]
 
 _LABEL_WIDTH = 12
 _NUMBER_WIDTH = 9
 
 
+def terminal_headlines(records: Sequence[AuditRecord]) -> list[Text]:
+    """Return one sentence per record: its number, an upper bound, or why there is none.
+
+    Raises:
+        UserError: If there is no record, or they cannot be compared.
+    """
+    styles = {"refused": "bold red", "upper_bound": "yellow"}
+    return [Text(said.sentence, style=styles.get(said.kind, "")) for said in (headline(r) for r in comparable(records))]
+
+
 def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
     """Return the headline table, one row per subject, each value above its interval; it fits 80 columns.
 
+    Records of which a check of integrity failed are left out: their numbers are not to be shown.
     Counts, bytes and whatever else stands in the notes of a cell are left to the report.
 
     Raises:
         UserError: If there is no record, or they cannot be compared.
     """
     same = comparable(records)
-    table = headline_table(same)
+    shown_records = publishable(same)
+    table = headline_table(shown_records) if shown_records else Table("No numbers", (), ())
     caption = f"{same[0].data.n} test images; below each share its 95 % interval in percent"
     shown = RichTable(
         title=table.title,

@@ -1,5 +1,6 @@
 """Which experiments, where do they run, what did they leave behind? The only place that composes."""
 
+from robustpeft.study.audit_folder import audit_folder
 from robustpeft.study.audit_model import audit, default_plan, describe_subject
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
@@ -11,6 +12,8 @@ from robustpeft.study.predict import Prediction, predict, write_predictions
 from robustpeft.study.price import Price, mcnemar, price
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
+from robustpeft.study.save_attack import save_attack
+from robustpeft.study.transfer import transfer
 from robustpeft.study.tune import tune, tune_recipe
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "Recipe",
     "Run",
     "audit",
+    "audit_folder",
     "default_plan",
     "describe_subject",
     "dry_run",
@@ -35,7 +39,9 @@ __all__ = [
     "predict",
     "price",
     "read_recipe",
+    "save_attack",
     "shipped_recipes",
+    "transfer",
     "tune",
     "tune_recipe",
     "write_predictions",

@@ -25,7 +25,7 @@ from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run, load
 from robustpeft.types import THREATS, Threat, name_of, to_plain
 
-__all__ = ["audit", "default_plan", "describe_subject", "load_test_images"]
+__all__ = ["audit", "check_names", "default_plan", "describe_subject", "load_test_images"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,10 +70,10 @@ def audit(
     images = load_test_images(data, model)
     if split not in ("test", "validation"):
         raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
-    _check_names(model, images)
+    check_names(model, images)
     note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
-    if output is not None and (Path(output) / RECORD_FILE).exists():
-        shutil.rmtree(Path(output) / LEDGER, ignore_errors=True)  # of an audit that was completed
+    if output is not None:
+        _forget_completed(Path(output))
     record = run_audit(
         model,
         images.splits[split],
@@ -89,6 +89,16 @@ def audit(
     if output is not None:
         write_record(record, Path(output))
     return record
+
+
+def _forget_completed(folder: Path) -> None:
+    """Delete the ledger of an audit that was completed; one that was begun since then is younger than the record."""
+    record, ledger = folder / RECORD_FILE, folder / LEDGER
+    if not record.exists():
+        return
+    written = record.stat().st_mtime_ns
+    if not any(path.stat().st_mtime_ns > written for path in ledger.glob("segment-*.jsonl")):
+        shutil.rmtree(ledger, ignore_errors=True)
 
 
 def load_test_images(data: Any, model: ImageClassifier) -> ImageData:
@@ -122,6 +132,14 @@ def _met_before(model: ImageClassifier, split: Split) -> str:
     return sentence
 
 
+def _tuning(model: ImageClassifier) -> dict[str, Any]:
+    """Return what a record says of the tuning; of its validation images, how many there were and how many right."""
+    facts = {k: model.tuning[k] for k in ("seconds", "best_epoch", "seed", "training") if k in model.tuning}
+    said = model.tuning.get("validation") or {}
+    counted = {"validation_correct": said["clean"], "validation_images": said["n"]} if "clean" in said else {}
+    return facts | counted
+
+
 def default_plan(threat: Threat | None) -> AuditPlan:
     """Return the default attacks at a quarter, half and all of the radius a model was tuned for, and perturbations.
 
@@ -149,11 +167,11 @@ def describe_subject(model: ImageClassifier, label: str | None = None) -> Subjec
         num_trained=handle.num_parameters if handle else 0,
         num_trained_head=handle.num_head_parameters if handle else 0,
         adapter_bytes=len(serialize({n: t.contiguous() for n, t in handle.state().items()})) if handle else None,
-        tuning={key: model.tuning[key] for key in ("seconds", "best_epoch", "seed", "training") if key in model.tuning},
+        tuning=_tuning(model),
     )
 
 
-def _check_names(model: ImageClassifier, images: ImageData) -> None:
+def check_names(model: ImageClassifier, images: ImageData) -> None:
     """Raise if the classes have other names or another order: every label would mean something else."""
     if not model.classes or model.classes == images.classes:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections import Counter
@@ -20,12 +21,13 @@ from robustpeft.records.store import RECORD_FILE
 from robustpeft.study.audit_model import audit, default_plan, load_test_images
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
+from robustpeft.study.profiles import PROFILES, Estimate, estimate, with_profile
 from robustpeft.study.recipe import Recipe, read_recipe
 from robustpeft.study.run_directory import load, note_audit
 from robustpeft.study.undefended import load_undefended
 from robustpeft.types import from_plain, to_plain
 
-__all__ = ["AuditRequest", "audit_runs"]
+__all__ = ["AuditRequest", "audit_runs", "images_of", "labelled"]
 
 _log = logging.getLogger(__name__)
 _SPLITS = ("test", "validation")
@@ -46,6 +48,7 @@ class AuditRequest:
         overwrite: Replace records that are there.
         weights: As for `load`.
         trust: As for `load`.
+        profile: A name in `PROFILES`, applied before the changes; None leaves the plan as it is.
     """
 
     data: Any = None
@@ -57,6 +60,7 @@ class AuditRequest:
     overwrite: bool = False
     weights: str | None = None
     trust: bool = False
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
@@ -90,12 +94,12 @@ def audit_runs(
     resolved = [path.resolve() for path in paths]
     if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
         raise UserError(f"the run {repeated[0]} was given twice")
-    models = _labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
+    models = labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
     directories = dict(zip(models, paths, strict=True))
     first = next(iter(models.values()))
-    plan = _plan(paths[0], list(models.values()), asked.changes)
+    plan = _plan(paths[0], list(models.values()), asked)
     _check_alike(models)
-    images = _images(asked.data, paths[0], first)
+    images = images_of(asked.data, paths[0], first)
     if asked.undefended:
         label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
         models[label] = model
@@ -103,6 +107,8 @@ def audit_runs(
     _check_free(folders.values(), overwrite=asked.overwrite)
     records = []
     for label, model in models.items():
+        if asked.profile is not None:
+            _say_how_long(asked.profile, label, estimate(model, images.splits[asked.split], plan, len(images.classes)))
         records.append(
             audit(
                 model,
@@ -120,7 +126,7 @@ def audit_runs(
     return records
 
 
-def _labelled(loaded: Sequence[tuple[Path, ImageClassifier]]) -> dict[str, ImageClassifier]:
+def labelled(loaded: Sequence[tuple[Path, ImageClassifier]]) -> dict[str, ImageClassifier]:
     """Return the models by technique, with the run's name where that is not enough, and else with its path."""
     techniques = [_technique(model) for _, model in loaded]
     names = [f"{technique} ({path.resolve().name})" for technique, (path, _) in zip(techniques, loaded, strict=True)]
@@ -136,13 +142,22 @@ def _technique(model: ImageClassifier) -> str:
     return next(type(a.method).__name__ for a in model.attachments if isinstance(a, AdapterHandle))
 
 
-def _plan(run: Path, models: Sequence[ImageClassifier], changes: Mapping[str, Any]) -> AuditPlan:
-    recipe = _recipe(run)
+def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> AuditPlan:
+    recipe, changes = _recipe(run), asked.changes
     threat = next((model.threat for model in models if model.threat is not None), None)
     plan = recipe.audit if recipe is not None and recipe.audit is not None else default_plan(threat)
     if changes.get("norm", plan.norm) != plan.norm and "epsilons" not in changes:
         raise UserError(f"epsilons must be given with norm {changes['norm']!r}: the radii of {plan.norm} are others")
+    if asked.profile is not None:
+        norm = str(changes.get("norm", plan.norm))
+        plan = with_profile(dataclasses.replace(plan, norm=norm), asked.profile)
     return from_plain(AuditPlan, to_plain(plan, AXES) | dict(changes), AXES, "audit")
+
+
+def _say_how_long(profile: str, label: str, expected: Estimate) -> None:
+    hours, minutes = divmod(max(1, round(expected.seconds / 60)), 60)
+    text = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    _log.info("%s: %s (%s); at most %s, if no image breaks", label, profile, PROFILES[profile].says, text)
 
 
 def _recipe(run: Path) -> Recipe | None:
@@ -150,7 +165,8 @@ def _recipe(run: Path) -> Recipe | None:
     return read_recipe(str(file)) if file.is_file() else None
 
 
-def _images(given: Any, run: Path, model: ImageClassifier) -> ImageData:
+def images_of(given: Any, run: Path, model: ImageClassifier) -> ImageData:
+    """Return the images that were asked for, those that the run was tuned on if None."""
     data = given
     if given is None:
         recipe = _recipe(run)

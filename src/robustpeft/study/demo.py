@@ -30,7 +30,7 @@ from robustpeft.training import Progress
 
 __all__ = ["DEMO_PLAN", "Demo", "Reporter", "demo"]
 
-DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), attacks=(FGSM(), PGD(steps=20)), images=None)
+DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), attacks=(FGSM(), PGD(steps=20)), images=None, checks="brief")
 """How the demo judges: FGSM and PGD-20 at three radii, four perturbations, all 359 test images."""
 
 _ARMS = {"LoRA, ordinary": "lora-digits", "FullLoRA, adversarial": "fulllora-digits"}

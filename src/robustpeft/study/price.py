@@ -6,11 +6,10 @@ the two disagree say anything.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from robustpeft.errors import UserError
-from robustpeft.records import AuditRecord, Rate
+from robustpeft.records import AuditRecord, Rate, mcnemar
 
 __all__ = ["Price", "mcnemar", "price"]
 
@@ -37,23 +36,6 @@ class Price:
     def points(self) -> float:
         """Percentage points of clean accuracy that the robust model has less; negative if it has more."""
         return 100.0 * (self.only_natural - self.only_robust) / self.natural.n
-
-
-def mcnemar(one: int, other: int) -> float:
-    """Return the two-sided exact p-value of McNemar's test.
-
-        p = min(1, 2 P[X <= min(one, other)]),   X ~ Binomial(one + other, 1/2)
-
-    Args:
-        one: Images that the first model alone gets right, at least 0.
-        other: Images that the second model alone gets right, at least 0.
-
-    Source:
-        McNemar 1947, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12;
-        exact instead of its normal approximation.
-    """
-    n, least = one + other, min(one, other)
-    return float(min(1.0, 2 * sum(math.comb(n, k) for k in range(least + 1)) / 2**n))
 
 
 def price(natural: AuditRecord, robust: AuditRecord) -> Price:

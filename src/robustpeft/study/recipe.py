@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from robustpeft.study.axes import AXES
 from robustpeft.training import TrainingPlan
 from robustpeft.types import Linf, Threat, from_plain, to_plain
 
-__all__ = ["Recipe", "dump_recipe", "read_recipe", "shipped_recipes"]
+__all__ = ["Recipe", "dump_recipe", "read_recipe", "read_setting", "shipped_recipes", "with_settings"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,18 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return from_plain(Recipe, resolved, AXES)
 
 
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with dotted keys set, in their order: ``{"method": "lora", "method.r": 4}``.
+
+    Raises:
+        UserError: For an unknown key or a wrong value.
+    """
+    resolved = to_plain(recipe, AXES)
+    for key, value in settings.items():
+        _set(resolved, key, deepcopy(value), f"{key}={value}")  # a later key may change a part of it
+    return from_plain(Recipe, resolved, AXES)
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML, every field written out; reading it gives an equal recipe."""
     text: str = yaml.safe_dump(to_plain(recipe, AXES), sort_keys=False, allow_unicode=True)
@@ -98,20 +111,33 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def _apply(plain: dict[str, Any], override: str) -> None:
-    """Set one dotted key; naming another entry of an axis drops the fields of the former one."""
-    key, equals, text = override.partition("=")
+    key, value = read_setting(override)
+    _set(plain, key, value, override)
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """Return the dotted key and the value of ``key.sub=value``, the value in YAML.
+
+    Raises:
+        UserError: If it is not that.
+    """
+    key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UserError(f"an override is key.sub=value, for example training.epochs=5; got {override!r}")
+        raise UserError(f"an override is key.sub=value, for example training.epochs=5; got {text!r}")
     try:
-        value = yaml.safe_load(text)
+        return key, yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise UserError(f"the value in {override!r} is not valid YAML: {error}") from error
+        raise UserError(f"the value in {text!r} is not valid YAML: {error}") from error
+
+
+def _set(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
+    """Set one dotted key; naming another entry of an axis drops the fields of the former one."""
     *parents, leaf = key.split(".")
     here: Any = plain
     for parent in parents:
-        here = _below(here, parent, override)
+        here = _below(here, parent, said)
     if not isinstance(here, dict):
-        raise UserError(f"{override!r}: {'.'.join(parents)} is not a mapping")
+        raise UserError(f"{said!r}: {'.'.join(parents)} is not a mapping")
     tag = _tag(parents[-1]) if parents else None
     if leaf == tag and here.get(leaf) not in (None, value):
         here.clear()

@@ -17,6 +17,7 @@ from robustpeft.training.memory import AtOnce
 from robustpeft.training.optimizers import optimizer_state
 from robustpeft.training.processes import Processes
 from robustpeft.training.protocols import classifier
+from robustpeft.training.recompute import saving
 from robustpeft.training.stepper import Step, Stepper
 from robustpeft.training.task import Task
 from robustpeft.types import Batch, attack_view, derive_seed
@@ -72,7 +73,7 @@ class SavedBytes:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Within the context everything that is saved is counted."""
-        with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda held: held.tensor):
+        with saving(self._pack, lambda held: held.tensor):
             yield
 
     def take(self, tensor: Tensor) -> tuple[int, int]:

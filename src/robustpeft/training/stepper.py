@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from robustpeft.training.optimizers import build_optimizer, set_rate, trained_in
 from robustpeft.training.phases import Phase
 from robustpeft.training.processes import Processes
 from robustpeft.training.protocols import classifier
+from robustpeft.training.recompute import recomputing
 from robustpeft.training.schedules import with_attack_steps
 from robustpeft.training.task import Task
 from robustpeft.types import Batch, Threat, derive_seed
@@ -151,7 +152,7 @@ class Stepper:
         objective = self._objective(step)
         model, threat = classifier(self.task.tunable), self.threat(step)
         self._half = "attack"
-        with self._precision():
+        with self._precision(), self._thrift():
             lessons = [
                 objective.lesson(
                     model, images[rows], labels[rows], threat, seed=seed, ids=ids[rows], progress=step.progress
@@ -170,7 +171,7 @@ class Stepper:
         value, met = torch.zeros(1, device=self.device), torch.zeros((), device=self.device)
         known, predicted = True, []
         for rows in parts(total, self.at_once.parameters, self.device):
-            with self._precision(), self._predictions() as seen:
+            with self._precision(), self._predictions() as seen, self._thrift():
                 loss = objective.loss(
                     classifier(self.task.tunable), lesson if len(rows) == total else lesson.take(rows)
                 )
@@ -200,6 +201,11 @@ class Stepper:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+    def _thrift(self) -> AbstractContextManager[None]:
+        """Keep less for backward passes, but in a compiled model, whose compiler sees to that by itself."""
+        compiled = any(type(m).__name__ == "OptimizedModule" for m in self.task.tunable.model.modules())
+        return nullcontext() if compiled else recomputing()
 
     def _objective(self, step: Step) -> Objective:
         ramp = self.task.plan.attack_ramp

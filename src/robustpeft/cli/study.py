@@ -1,0 +1,128 @@
+"""``robustpeft study``: how does a grid of experiments run, and where does it stand?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robustpeft.cli.user_errors import INTERRUPTED, leave
+from robustpeft.errors import UserError, nearest_hint
+
+if TYPE_CHECKING:
+    from robustpeft.study.grid import Place, Study
+
+__all__ = ["study"]
+
+_ACTIONS = ("run", "retry", "status", "report", "clean")
+
+
+def study(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ACTION] FILE",
+            help="A YAML file, or a shipped name. Before it: run (if left out), retry (what failed too), status, "
+            "report (on what is there), clean (checkpoints, and what failed runs left).",
+        ),
+    ],
+    scale: Annotated[
+        str | None, typer.Option(help="One of the file's scales, such as smoke.", show_default="the file's first")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of studies and store.")] = Path("runs"),
+    store: Annotated[
+        Path | None, typer.Option(help="Directory of experiments; studies may share it.", show_default="OUTPUT/store")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes with one thread each; 0 for this process alone.")] = 0,
+    only_estimate: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it costs, from a few real steps; nothing is run.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, for all arms: data.path=PHOTOS."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Run a grid of experiments: choose on validation images, run on fresh seeds, audit, report."""
+    action, file = _parsed(words)
+    from robustpeft.study.grid import InProcess, LocalWorkers, Place, read_study
+
+    asked = read_study(file, scale, settings or ())
+    name = f"{asked.name}-{asked.scale}" if asked.scale else asked.name
+    executor = LocalWorkers(workers) if workers else InProcess()
+    place = Place(output / name, store or output / "store", device, executor)
+    if only_estimate:
+        _estimate(asked, place)
+    elif action in ("run", "retry"):
+        options = ["--output", str(output), *(["--scale", scale] if scale else []), "--workers", str(workers)]
+        options += [word for setting in settings or () for word in ("--set", setting)]
+        options += [] if store is None else ["--store", str(store)]
+        _run(asked, place, shlex.join(["robustpeft", "study", file, *options]), again=action == "retry")
+    else:
+        {"status": _status, "report": _report, "clean": _clean}[action](asked, place)
+
+
+def _parsed(words: list[str]) -> tuple[str, str]:
+    action, file = ("run", words[0]) if len(words) == 1 else (words[0], words[-1])
+    if len(words) > 2:
+        raise UserError(f"study takes an action and a file; got {len(words)} words")
+    if action not in _ACTIONS:
+        raise UserError(f"unknown action {action!r}; {nearest_hint(action, _ACTIONS)}")
+    return action, file
+
+
+def _run(asked: Study, place: Place, command: str, *, again: bool) -> None:
+    from robustpeft.cli.study_table import watching
+    from robustpeft.study.grid import Store, forgive, run_study
+
+    if again:
+        print(f"{forgive(asked, Store(place.store))} failed experiments are tried again")
+    try:
+        with watching(asked, Store(place.store)) as observer:
+            record = run_study(asked, place, observer)
+    except KeyboardInterrupt:
+        leave(f"interrupted; what is done is kept: go on with\n  {command}", INTERRUPTED)
+    failed = sum(bool(run.failed) for arm in record.arms for run in arm.runs)
+    if failed:
+        print(f"{failed} runs have no result; see the report, and: robustpeft study retry")
+    _report(asked, place)
+
+
+def _status(asked: Study, place: Place) -> None:
+    from rich.console import Console
+
+    from robustpeft.cli.study_table import status_table
+    from robustpeft.study.grid import Store, status
+
+    Console().print(status_table(status(asked, Store(place.store))))
+
+
+def _report(asked: Study, place: Place) -> None:
+    from robustpeft.report.study import write_study_report
+    from robustpeft.study.grid import summarise
+
+    print(f"report: {write_study_report(summarise(asked, place))}")
+
+
+def _clean(asked: Study, place: Place) -> None:
+    from robustpeft.cli.progress_text import bytes_text
+    from robustpeft.study.grid import Store, clean
+
+    print(f"{bytes_text(clean(asked, Store(place.store)))} freed")
+
+
+def _estimate(asked: Study, place: Place) -> None:
+    from rich.console import Console
+
+    from robustpeft.cli.progress_text import bytes_text
+    from robustpeft.cli.study_table import estimate_table
+    from robustpeft.study.grid import Store, estimate
+
+    found = estimate(asked, Store(place.store), device=place.device)
+    Console().print(estimate_table(found))
+    count = sum(arm.trials + arm.runs for arm in found)
+    hours, disk = sum(arm.seconds for arm in found) / 3600, sum(arm.disk_bytes for arm in found)
+    print(f"{count} experiments, {hours:.3g} hours on one worker, {bytes_text(disk)} that stay")
+    print("this was an estimate: nothing was run")

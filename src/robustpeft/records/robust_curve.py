@@ -1,0 +1,56 @@
+"""How does the worst case fall with the radius? Robust accuracy against epsilon, and the area under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robustpeft.records.audit_record import AuditRecord
+from robustpeft.records.rate import Rate
+
+__all__ = ["RobustCurve", "robust_curves"]
+
+
+@dataclass(frozen=True)
+class RobustCurve:
+    """Worst case over all attacks of one norm, image by image, at every radius that was attacked.
+
+    Args:
+        norm: Of the threats.
+        points: (epsilon, images correct as they are and under every attack within epsilon), ascending; the first is
+            epsilon 0, the clean images. With an attack that broke an image within a smaller radius it counts as broken
+            within a larger one, so the counts never rise.
+    """
+
+    norm: str
+    points: tuple[tuple[float, Rate], ...]
+
+    @property
+    def area(self) -> float:
+        """Mean robust accuracy over [0, largest epsilon] by the trapezoidal rule, in [0, 1].
+
+        The area of two curves compares only where the largest epsilon and the radii between are the same.
+        """
+        steps = zip(self.points, self.points[1:], strict=False)
+        total = sum((b - a) * (one.fraction + other.fraction) / 2 for (a, one), (b, other) in steps)
+        return total / self.points[-1][0]
+
+
+def robust_curves(record: AuditRecord) -> tuple[RobustCurve, ...]:
+    """Return one curve per norm that was attacked, in the order of the record; none if it holds no rows."""
+    if not record.rows:
+        return ()
+    radii: dict[str, dict[float, list[str]]] = {}
+    for measurement in record.measurements:
+        if measurement.kind == "attack" and measurement.threat is not None:
+            of_norm = radii.setdefault(str(measurement.threat["norm"]), {})
+            of_norm.setdefault(float(measurement.threat["epsilon"]), []).append(measurement.key)
+    return tuple(RobustCurve(norm, _points(record, by_radius)) for norm, by_radius in radii.items())
+
+
+def _points(record: AuditRecord, by_radius: dict[float, list[str]]) -> tuple[tuple[float, Rate], ...]:
+    left = [row for row in record.rows if row.predictions["clean"] == row.label]
+    points = [(0.0, Rate(len(left), len(record.rows)))]
+    for epsilon in sorted(by_radius):
+        left = [row for row in left if all(row.predictions[key] == row.label for key in by_radius[epsilon])]
+        points.append((epsilon, Rate(len(left), len(record.rows))))
+    return tuple(points)

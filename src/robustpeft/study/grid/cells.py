@@ -1,0 +1,177 @@
+"""Which experiments does a study ask for? Arms from the axes; for each arm its trials, and its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from robustpeft.auditing import AuditPlan
+from robustpeft.errors import UserError
+from robustpeft.study.audit_model import default_plan
+from robustpeft.study.axes import AXES
+from robustpeft.study.grid.study_file import Grid, Study
+from robustpeft.study.recipe import Recipe, with_settings
+from robustpeft.types import to_plain
+
+__all__ = ["Arm", "Cell", "arms_of"]
+
+_LAYOUT = 1  # of what is hashed, and of what lies in the store under it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment: what is tuned, and how it is judged.
+
+    Args:
+        recipe: Everything but the audit.
+        audit: On the test images; None for a trial, which never sees them.
+        title: For people; the result does not depend on it.
+    """
+
+    recipe: Recipe
+    audit: AuditPlan | None
+    title: str = field(default="", compare=False)
+
+    @cached_property
+    def identity(self) -> str:
+        """The hash of everything that the result depends on: what has the same identity is never run twice."""
+        plain = {"layout": _LAYOUT, "recipe": to_plain(self.recipe, AXES), "audit": to_plain(self.audit, AXES)}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of points.
+
+    Args:
+        grid: Name of its grid.
+        label: Its points' labels, unique within the grid.
+        group: Arms of one group are one curve over budgets.
+        coordinates: Label of its point on every axis.
+        recipe: With everything set but what is chosen, and the seed.
+        select: Dotted keys to what is tried.
+        seeds: Of its runs.
+        select_seed: Of its trials.
+        audit: How its runs are judged.
+    """
+
+    grid: str
+    label: str
+    group: str
+    coordinates: Mapping[str, str]
+    recipe: Recipe
+    select: Mapping[str, tuple[Any, ...]]
+    seeds: tuple[int, ...]
+    select_seed: int
+    audit: AuditPlan
+
+    def candidates(self) -> tuple[dict[str, Any], ...]:
+        """Return all combinations of what is tried; one empty one if nothing is to be chosen."""
+        return tuple(dict(zip(self.select, values, strict=True)) for values in itertools.product(*self.select.values()))
+
+    def trials(self) -> tuple[tuple[dict[str, Any], Cell], ...]:
+        """Return a cell for every candidate; none where there is only one candidate."""
+        found = self.candidates()
+        if len(found) == 1:
+            return ()
+        return tuple((settings, self._cell(settings, self.select_seed, None)) for settings in found)
+
+    def runs(self, chosen: Mapping[str, Any]) -> tuple[Cell, ...]:
+        """Return a cell for every seed, with what was chosen."""
+        return tuple(self._cell(chosen, seed, self.audit) for seed in self.seeds)
+
+    def _cell(self, settings: Mapping[str, Any], seed: int, audit: AuditPlan | None) -> Cell:
+        tried = [f"{key.rpartition('.')[2]} {value}" for key, value in settings.items()]
+        title = ", ".join([self.label, *tried, f"seed {seed}"])
+        return Cell(replace(with_settings(self.recipe, settings), seed=seed), audit, title)
+
+
+@dataclass(frozen=True)
+class _Point:
+    label: str
+    settings: Mapping[str, Any]
+    group: str | None = None
+    select: Mapping[str, tuple[Any, ...]] | None = None
+
+
+def arms_of(study: Study) -> tuple[Arm, ...]:
+    """Return all arms of all grids, in the order of the file.
+
+    Raises:
+        UserError: For a key that no recipe has, a wrong value, arms with the same label, or a grid whose arms have
+            different numbers of trials.
+    """
+    base = study.base_recipe()
+    arms = [arm for name, grid in study.all_grids().items() for arm in _arms(study, base, name, grid)]
+    labels = [(arm.grid, arm.label) for arm in arms]
+    for grid, label in labels:
+        if labels.count((grid, label)) > 1:
+            raise UserError(f"grid {grid!r} has two arms called {label!r}; give their points labels")
+    for contrast in study.comparisons:
+        for label in (contrast.reference, *contrast.against):
+            if (contrast.grid, label) not in labels:
+                raise UserError(f"comparisons: grid {contrast.grid!r} has no arm {label!r}")
+    return tuple(arms)
+
+
+def _arms(study: Study, base: Recipe, name: str, grid: Grid) -> list[Arm]:
+    axes = {axis: [_point(axis, raw) for raw in values] for axis, values in grid.axes.items()}
+    arms = []
+    for points in itertools.product(*axes.values()):
+        settings: dict[str, Any] = {**study.set, **grid.set}
+        for point in points:
+            settings |= point.settings
+        recipe = with_settings(base, settings)
+        own = next((point.select for point in points if point.select is not None), None)
+        select = own if own is not None else study.select if grid.select is None else grid.select
+        arms.append(
+            Arm(
+                name,
+                ", ".join(point.label for point in points),
+                next((point.group for point in points if point.group), ", ".join(point.label for point in points)),
+                {axis: point.label for axis, point in zip(axes, points, strict=True)},
+                replace(recipe, audit=None),
+                {key: tuple(values) for key, values in select.items()},
+                grid.seeds or study.seeds,
+                study.select_seed,
+                study.audit or recipe.audit or default_plan(recipe.threat if recipe.objective.adversarial else None),
+            )
+        )
+    counts = {arm.label: len(arm.candidates()) for arm in arms}
+    if len(set(counts.values())) > 1:
+        raise UserError(f"grid {name!r}: every arm needs the same number of trials; got {counts}")
+    if 0 in counts.values():
+        raise UserError(f"grid {name!r}: a key of select has nothing to try")
+    return arms
+
+
+def _point(axis: str, raw: Any) -> _Point:
+    """Return a point from a value, ``{label, value}`` or ``{label, set}``."""
+    if not (isinstance(raw, Mapping) and "label" in raw and ("value" in raw or "set" in raw)):
+        return _Point(_label(axis, raw), {axis: raw})
+    if unknown := raw.keys() - {"label", "value", "set", "group", "select"}:
+        raise UserError(f"axes.{axis}: a point has label, value or set, group and select; got {sorted(unknown)}")
+    settings = raw["set"] if "set" in raw else {axis: raw["value"]}
+    select = raw.get("select")
+    for word, given in (("set", settings), ("select", select)):
+        if not isinstance(given, Mapping | None):
+            raise UserError(f"axes.{axis}: {word} must be a mapping of dotted keys; got {given!r}")
+    if select is not None and not all(isinstance(values, list | tuple) for values in select.values()):
+        raise UserError(f"axes.{axis}: select holds lists of what is tried; got {select!r}")
+    return _Point(str(raw["label"]), settings, raw.get("group"), select)
+
+
+def _label(axis: str, value: Any) -> str:
+    """Return for example ``lora r=4``, ``epsilon=8/255``."""
+    if isinstance(value, Mapping):
+        tags = ("name", "norm", "source")
+        name = next((str(value[tag]) for tag in tags if tag in value), "")
+        fields = [f"{key}={entry}" for key, entry in value.items() if key not in tags]
+        return " ".join([*([name] if name else []), *fields])
+    short = axis.rpartition(".")[2]
+    return value if isinstance(value, str) and axis == short else f"{short}={value}"

@@ -1,0 +1,142 @@
+"""How thorough is an audit? A few profiles by name, each a change of the plan, and how long it may take."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from robustpeft.attacks import APGD, FGSM, Attack, AutoAttack, Square
+from robustpeft.attacks.driver import default_slots
+from robustpeft.attacks.subject import device_of
+from robustpeft.auditing import AuditPlan
+from robustpeft.auditing.effort import find_effort
+from robustpeft.errors import UserError, nearest_hint
+from robustpeft.types import Classifier, Split, attack_view
+
+__all__ = ["PROFILES", "Estimate", "Profile", "estimate", "with_profile"]
+
+_PASSES = 3
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile changes in a plan.
+
+    Args:
+        says: What it is, and what it is not.
+        changes: Fields of `AuditPlan`.
+        other_norms: Attacks in the place of AutoAttack, which is for Linf and L2 alone; None leaves the plan's.
+    """
+
+    says: str
+    changes: Mapping[str, Any]
+    other_norms: tuple[Attack, ...] | None = None
+
+
+PROFILES: Mapping[str, Profile] = {
+    "quick": Profile(
+        "the plan's own attacks and small checks, minutes on a laptop; no substitute for AutoAttack",
+        {"checks": "quick"},
+    ),
+    "standard": Profile(
+        "AutoAttack on at most 1,000 stratified images, and all checks",
+        {"attacks": (FGSM(), AutoAttack()), "images": 1000, "checks": "standard"},
+        (FGSM(), APGD(restarts=5), Square()),
+    ),
+    "full": Profile(
+        "AutoAttack with restarts, APGD with twice the steps, sweeps, all images",
+        {
+            "attacks": (FGSM(), AutoAttack("plus"), APGD(steps=200, restarts=5, loss="margin")),
+            "images": None,
+            "checks": "full",
+        },
+        (FGSM(), APGD(steps=200, restarts=10), APGD(steps=200, restarts=5, loss="margin"), Square(restarts=2)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long an audit may take.
+
+    Args:
+        seconds: If no image broke; every image that does makes it shorter.
+        passes: Forwards and backwards of one image, likewise.
+        seconds_a_pass: What one of them takes, the mean of a forward and a backward.
+    """
+
+    seconds: float
+    passes: int
+    seconds_a_pass: float
+
+
+def with_profile(plan: AuditPlan, name: str) -> AuditPlan:
+    """Return the plan as a profile changes it.
+
+    Raises:
+        UserError: For an unknown name, with the nearest valid one.
+    """
+    if name not in PROFILES:
+        raise UserError(f"unknown profile {name!r}; {nearest_hint(name, PROFILES)}")
+    profile = PROFILES[name]
+    changed = dataclasses.replace(plan, **profile.changes)
+    if profile.other_norms is not None and plan.norm not in ("linf", "l2"):
+        return dataclasses.replace(changed, attacks=profile.other_norms)
+    return changed
+
+
+def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> Estimate:
+    """Return how long the plan takes at most on the images of a split, judged by a few passes.
+
+    Args:
+        model: As for `run_audit`.
+        split: The images that the plan chooses from.
+        plan: What is to be measured.
+        classes: Number of classes.
+
+    Cost:
+        4 forwards and backwards of one batch.
+    """
+    count = len(split) if plan.images is None else min(plan.images, len(split))
+    attacks = sum(_passes(attack, classes) for attack in plan.attacks) * len(plan.epsilons)
+    effort = find_effort(plan.checks)
+    checks = 0 if effort is None else 500 + 2 * effort.draws + 2 * effort.queries + _doubled(plan, classes)
+    passes = count * (1 + attacks) + (0 if effort is None else min(effort.images, count) * checks)
+    each = _seconds_a_pass(model, split)
+    return Estimate(passes * each, passes, each)
+
+
+def _passes(attack: Attack, classes: int) -> int:
+    courses = [stage.course(classes) for stage in attack.stages(classes)]
+    return sum(course.runs * (course.passes + course.gradients // course.every) * course.samples for course in courses)
+
+
+def _doubled(plan: AuditPlan, classes: int) -> int:
+    """Return what the checks of twice the steps and of another start cost an image."""
+    return max(
+        (3 * _passes(attack, classes) for attack in plan.attacks if not isinstance(attack, AutoAttack)), default=0
+    )
+
+
+def _seconds_a_pass(model: Classifier, split: Split) -> float:
+    device, view = device_of(model), attack_view(model)
+    first = next(iter(split.batches(1, device=device))).images
+    images = first.expand(min(default_slots(first), len(split)), -1, -1, -1).clone().requires_grad_(True)
+    with torch.enable_grad():
+        for turn in range(_PASSES + 1):
+            if turn == 1:  # the first is slower than all others
+                _wait(device)
+                start = time.perf_counter()
+            torch.autograd.grad(view(images).float().sum(), images, allow_unused=True)
+        _wait(device)
+    return (time.perf_counter() - start) / (2 * _PASSES * len(images))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

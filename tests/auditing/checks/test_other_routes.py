@@ -1,0 +1,58 @@
+import dataclasses
+
+import pytest
+import torch
+
+from robustpeft.attacks import PGD, Square
+from robustpeft.auditing.checks import other_routes
+
+METHOD = {"name": "toy"}
+WEIGHT = 0.05 * torch.randn(108, 3, generator=torch.Generator().manual_seed(1))
+
+
+def test_an_honest_audit_passes(make_case, adapted):
+    case = make_case(adapted(lambda images: (images - 0.5).flatten(1) @ WEIGHT), method=METHOD)
+    answers = [other_routes.gradient_free(case), other_routes.noise(case), other_routes.transfer(case)[0]]
+    assert {answer.verdict for answer in answers} == {"pass"}
+
+
+@pytest.fixture
+def hidden(around, masked):
+    return around(before=lambda x: masked(x, -1.0))
+
+
+def test_what_only_queries_break_is_noticed(make_case, hidden, plan):
+    wide = dataclasses.replace(plan, epsilons=(0.03,), attacks=(PGD(steps=5, random_start=False),))
+    assert other_routes.gradient_free(make_case(hidden, plan=wide)).verdict == "fail"
+    both = dataclasses.replace(wide, attacks=(*wide.attacks, Square(queries=40)))
+    answer = other_routes.gradient_free(make_case(hidden, plan=both))
+    assert answer.verdict == "fail"
+    assert "attacks along gradients did not" in answer.evidence
+
+
+def test_what_noise_breaks_is_noticed(make_case, hidden, plan):
+    wide = dataclasses.replace(plan, epsilons=(0.2,), attacks=(PGD(steps=5, random_start=False),))
+    assert other_routes.noise(make_case(hidden, plan=wide)).verdict == "fail"
+
+
+def test_what_transfers_from_the_model_without_its_adapter_is_noticed(make_case, adapted, masked, plan, honest):
+    inner = honest()
+    # The adapter takes the honest gradient away and gives the opposite one instead; its values are 0.
+    hiding = adapted(lambda images: inner(masked(images, -3.0)) - inner(images.detach()))
+    wide = dataclasses.replace(plan, epsilons=(0.03,), attacks=(PGD(steps=5, random_start=False),))
+    more, undefended = other_routes.transfer(make_case(hiding, plan=wide, method=METHOD))
+    assert more.verdict == "fail"
+    assert undefended.verdict == "pass"
+
+
+def test_an_attack_that_does_not_break_the_undefended_model_is_in_doubt(make_case, adapted, plan):
+    small = dataclasses.replace(plan, epsilons=(1e-6,))
+    model = adapted(lambda images: (images - 0.5).flatten(1) @ WEIGHT)
+    assert other_routes.transfer(make_case(model, plan=small, method=METHOD))[1].verdict == "warn"
+
+
+def test_without_attacks_or_adapter_nothing_is_asked(make_case, plan):
+    case = make_case(plan=dataclasses.replace(plan, attacks=()))
+    answers = [other_routes.gradient_free(case), other_routes.noise(case), *other_routes.transfer(case)]
+    assert {answer.verdict for answer in answers} == {"not_applicable"}
+    assert other_routes.transfer(make_case())[0].verdict == "not_applicable"

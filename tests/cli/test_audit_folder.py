@@ -1,0 +1,8 @@
+from collections.abc import Callable
+from typing import Any
+
+
+def test_a_folder_that_is_not_there_is_refused(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in("audit", place.run(), "--images", "nowhere", "--device", "cpu")
+    assert ended.status == 2
+    assert "nowhere is not a folder" in ended.err

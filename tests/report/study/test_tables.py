@@ -1,0 +1,77 @@
+import csv
+import io
+
+import pytest
+
+from robustpeft.report.study.summary import Spread, summarise_grid
+from robustpeft.report.study.tables import (
+    TextTable,
+    condition_table,
+    main_table,
+    rows_csv,
+    spread_text,
+    table_latex,
+    table_text,
+    trial_table,
+)
+
+
+@pytest.fixture
+def grid(study):
+    return summarise_grid(study, "main")
+
+
+def test_the_main_table_shows_what_was_trained_chosen_and_kept(grid):
+    table = main_table(grid)
+    assert table.heads[:4] == ("arm", "trained parameters", "chosen", "clean")
+    assert table.heads[4:] == ("robust, linf 0.05", "robust, linf 0.1", "95 % over images, 0.1")
+    assert table.rows[0][:4] == ("LoRA 1", "100 (1 %)", "learning_rate 0.1", "96.2 +- 1.8")
+    assert table.rows[3][2] == "learning_rate 0.1 (edge)"
+    assert table.rows[3][5:] == ("77.5 +- 3.5", "62.5 to 87.7")
+    assert "over 2 seeds, 40 test images" in table.title
+
+
+def test_conditions_have_a_table_each(grid):
+    assert condition_table(grid, "attack").heads == ("arm", "FGSM 0.05", "FGSM 0.1", "PGD 0.05", "PGD 0.1")
+    assert condition_table(grid, "attack").rows[3][4] == "77.5 +- 3.5"
+    assert condition_table(grid, "perturbation").rows[0][1] == "92.5 +- 0.0"
+    assert condition_table(grid, "nothing") is None
+
+
+def test_all_trials_are_shown(study):
+    table = trial_table(study)
+    assert len(table.rows) == 12
+    assert table.rows[0] == ("main", "LoRA 1", "learning_rate 0.1", "40/50", "30/50", "chosen")
+    assert (table.rows[1][5], table.rows[2][5], table.rows[9][5]) == ("", "not finite", "chosen, at the edge")
+
+
+def test_one_seed_has_no_deviation():
+    assert spread_text(Spread((0.5,), 10)) == "50.0"
+
+
+def test_markdown_csv_and_latex_say_the_same():
+    table = TextTable("A & b", ("arm", "x_1"), (("a|b", "5.0 +- 1.0"), ("100 %", "<1")))
+    assert table_text(table).splitlines() == [
+        "| arm | x_1 |",
+        "| --- | ---: |",
+        "| a\\|b | 5.0 +- 1.0 |",
+        "| 100 % | <1 |",
+    ]
+    latex = table_latex(table, "main")
+    assert [line.strip() for line in latex.splitlines()] == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{A \& b.}",
+        r"\label{tab:main}",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"arm & x\_1 \\",
+        r"\midrule",
+        r"a|b & 5.0 $\pm$ 1.0 \\",
+        r"100 \% & \textless{}1 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    rows = [{"a": 1}, {"a": 2, "b": "x,y"}]
+    assert list(csv.DictReader(io.StringIO(rows_csv(rows)))) == [{"a": "1", "b": ""}, {"a": "2", "b": "x,y"}]

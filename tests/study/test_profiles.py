@@ -1,0 +1,41 @@
+import dataclasses
+
+import pytest
+
+import robustpeft as rp
+from robustpeft.attacks import AutoAttack
+from robustpeft.errors import UserError
+from robustpeft.study.profiles import PROFILES, estimate, with_profile
+
+PLAN = rp.AuditPlan(epsilons=(0.05, 0.1), attacks=(rp.PGD(steps=2),), perturbations=(), images=20)
+
+
+def test_quick_keeps_the_attacks_and_standard_is_autoattack():
+    assert with_profile(PLAN, "quick") == PLAN
+    standard = with_profile(PLAN, "standard")
+    assert any(isinstance(attack, AutoAttack) for attack in standard.attacks)
+    assert (standard.images, standard.checks, standard.epsilons) == (1000, "standard", PLAN.epsilons)
+    assert with_profile(PLAN, "full").images is None
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_other_norms_have_no_autoattack(name):
+    plan = with_profile(dataclasses.replace(PLAN, norm="l1"), name)
+    assert not any(isinstance(attack, AutoAttack) for attack in plan.attacks)
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(UserError, match="did you mean 'standard'"):
+        with_profile(PLAN, "standart")
+
+
+def test_the_estimate_counts_passes(digits):
+    model = rp.load_backbone("digits_vit")
+    found = estimate(model, digits.test, dataclasses.replace(PLAN, checks="none"), 10)
+    # 20 images: 1 clean forward, and at two radii 3 forwards and 2 backwards.
+    assert found.passes == 20 * (1 + 2 * 5)
+    assert found.seconds == pytest.approx(found.passes * found.seconds_a_pass)
+    assert 0 < found.seconds_a_pass < 1
+    more = estimate(model, digits.test, dataclasses.replace(PLAN, checks="none", images=None), 10)
+    assert more.passes == 40 * 11
+    assert estimate(model, digits.test, PLAN, 10).passes > found.passes
