@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1
-BENCHMARKS := benchmarks/demo_arms.py benchmarks/digits_ablations.py
+BENCHMARKS := benchmarks/adapters.py benchmarks/demo_arms.py benchmarks/digits_ablations.py
 SOURCES := src tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help

@@ -18,6 +18,7 @@ from .perturbations import (
 )
 from .pet import (
     METHODS as METHODS,
+    PEFT as PEFT,
     PETROBUSTNESS as PETROBUSTNESS,
     SSF as SSF,
     VPT as VPT,
