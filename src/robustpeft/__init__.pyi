@@ -1,4 +1,14 @@
-from .attacks import ATTACKS as ATTACKS, FGSM as FGSM, PGD as PGD
+from .attacks import (
+    APGD as APGD,
+    ATTACKS as ATTACKS,
+    CW as CW,
+    FAB as FAB,
+    FGSM as FGSM,
+    FMN as FMN,
+    PGD as PGD,
+    AutoAttack as AutoAttack,
+    Square as Square,
+)
 from .auditing import AuditPlan as AuditPlan
 from .backbones import (
     BACKBONES as BACKBONES,
@@ -8,7 +18,20 @@ from .backbones import (
 )
 from .data import DATASETS as DATASETS, load_data as load_data
 from .errors import UserError as UserError
-from .objectives import OBJECTIVES as OBJECTIVES, Natural as Natural, PgdAt as PgdAt
+from .objectives import (
+    ARDPRM as ARDPRM,
+    AWP as AWP,
+    FARE as FARE,
+    MART as MART,
+    OBJECTIVES as OBJECTIVES,
+    TRADES as TRADES,
+    Mix as Mix,
+    Natural as Natural,
+    Noisy as Noisy,
+    PgdAt as PgdAt,
+    SingleStep as SingleStep,
+    Smoothing as Smoothing,
+)
 from .perturbations import (
     PERTURBATIONS as PERTURBATIONS,
     GaussianNoise as GaussianNoise,
@@ -50,12 +73,18 @@ from .study import (
     Run as Run,
     audit as audit,
     export as export,
+    find_learning_rate as find_learning_rate,
     load as load,
     predict as predict,
     read_recipe as read_recipe,
     tune as tune,
 )
-from .training import EpsilonRamp as EpsilonRamp, TrainingPlan as TrainingPlan
-from .types import L2 as L2, THREATS as THREATS, Linf as Linf
+from .training import (
+    AttackRamp as AttackRamp,
+    EpsilonRamp as EpsilonRamp,
+    Phase as Phase,
+    TrainingPlan as TrainingPlan,
+)
+from .types import L1 as L1, L2 as L2, THREATS as THREATS, Linf as Linf, Patch as Patch
 
 __version__: str

@@ -4,7 +4,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from robustpeft.attacks import FGSM
-from robustpeft.attacks.base import Target, evaluate
+from robustpeft.attacks.evaluation import evaluate
+from robustpeft.attacks.losses import find_loss
+from robustpeft.attacks.target import Target
 from robustpeft.types import L2, Linf, Noise, UserError
 
 
@@ -32,7 +34,7 @@ def test_within_is_in_ball_and_box_and_leaves_alone_what_already_is(images, thre
 
 
 def test_an_evaluation_holds_logits_loss_and_gradient_without_a_graph(linear, images):
-    found = evaluate(linear, images, LABELS, "cross_entropy")
+    found = evaluate(linear, images, LABELS, find_loss("cross_entropy"))
     logits = linear(images)
     weight = linear[1].weight
     by_hand = ((logits.softmax(1) - F.one_hot(LABELS, 3)) @ weight).reshape(images.shape)
@@ -43,19 +45,19 @@ def test_an_evaluation_holds_logits_loss_and_gradient_without_a_graph(linear, im
 
 
 def test_the_gradient_of_an_image_does_not_shrink_with_its_batch(linear, images):
-    together = evaluate(linear, images, LABELS, "cross_entropy").gradient
-    alone = evaluate(linear, images[:1], LABELS[:1], "cross_entropy").gradient
+    together = evaluate(linear, images, LABELS, find_loss("cross_entropy")).gradient
+    alone = evaluate(linear, images[:1], LABELS[:1], find_loss("cross_entropy")).gradient
     torch.testing.assert_close(together[:1], alone)
 
 
 def test_the_candidates_do_not_become_part_of_a_graph(linear, images):
-    evaluate(linear, images, LABELS, "margin")
+    evaluate(linear, images, LABELS, find_loss("margin"))
     assert not images.requires_grad
 
 
 def test_labels_must_fit_the_logits(linear, images):
     with pytest.raises(UserError, match=r"labels must be in \[0, 3\); found 0 to 3"):
-        evaluate(linear, images, torch.tensor([0, 1, 2, 3]), "cross_entropy")
+        evaluate(linear, images, torch.tensor([0, 1, 2, 3]), find_loss("cross_entropy"))
 
 
 def test_a_gradient_of_exactly_zero_is_said(caplog):

@@ -2,14 +2,15 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from robustpeft.attacks.losses import LOSSES, cross_entropy, find_loss, margin
+from robustpeft.attacks.losses import LOSSES, find_loss, margin
 from robustpeft.types import UserError
 
 LOGITS = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 3.0], [5.0, -2.0, 4.0]])
 
 
 def test_cross_entropy_is_minus_the_log_of_the_share_of_the_label():
-    found = cross_entropy(LOGITS, torch.tensor([0, 1, 2]))
+    labels = torch.tensor([0, 1, 2])
+    found = find_loss("cross_entropy")(LOGITS, labels, labels)
     shares = LOGITS.exp() / LOGITS.exp().sum(1, keepdim=True)
     torch.testing.assert_close(found, -torch.stack([shares[0, 0], shares[1, 1], shares[2, 2]]).log())
 
@@ -32,11 +33,15 @@ def test_the_margin_agrees_with_a_loop_over_the_classes(row, data):
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_each_image_has_a_loss_of_its_own(name):
-    labels = torch.tensor([0, 1, 2])
-    together = find_loss(name)(LOGITS, labels)
+    logits = torch.tensor([[2.0, 1.0, -1.0, 0.5], [0.0, 3.0, 3.0, 1.0], [5.0, -2.0, 4.0, 0.0]])
+    labels, targets = torch.tensor([0, 1, 2]), torch.tensor([3, 2, 0])
+    if find_loss(name).relative:
+        targets = logits.roll(1, 0) * 0.5
+    together = find_loss(name)(logits, labels, targets)
     assert together.shape == (3,)
     for i in range(3):
-        torch.testing.assert_close(find_loss(name)(LOGITS[i : i + 1], labels[i : i + 1]), together[i : i + 1])
+        one = slice(i, i + 1)
+        torch.testing.assert_close(find_loss(name)(logits[one], labels[one], targets[one]), together[one])
 
 
 def test_a_margin_needs_two_classes():
@@ -45,5 +50,5 @@ def test_a_margin_needs_two_classes():
 
 
 def test_an_unknown_loss_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, margin"):
+    with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, dlr, kl, margin"):
         find_loss("crossentropy")

@@ -1,34 +1,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import pytest
 import torch
 
-from robustpeft.attacks import FGSM, PGD, Attack
+from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks.ensemble import Ensemble
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.conditions import conditions_of
 from robustpeft.data.split import Batch
 from robustpeft.perturbations import GaussianNoise, PatchDrop, PatchShuffle
-from robustpeft.types import Linf
 
 
 @dataclass(frozen=True)
-class Idle(Attack):
+class Idle(Ensemble):
     cost: ClassVar[str] = "nothing"
 
-    def search(self, view, target):
-        return target.images
-
-
-@dataclass(frozen=True)
-class Wander(Attack):
-    cost: ClassVar[str] = "nothing"
-
-    def search(self, view, target):
-        return target.within(target.images + target.threat.random(target.noise, tuple(target.images.shape[1:])))
-
-
-def flatten(images):
-    return images.flatten(1)
+    def stages(self, classes):
+        return ()
 
 
 def by_key(**fields):
@@ -79,15 +68,16 @@ def test_every_default_perturbation_is_a_condition():
 
 def test_clean_images_are_given_as_they_are():
     batch = Batch(torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64), torch.arange(2))
-    assert torch.equal(by_key()["clean"].apply(flatten, batch, 0), batch.images)
+    assert torch.equal(by_key()["clean"].apply(batch, 0), batch.images)
 
 
 def test_chance_is_keyed_by_the_seed_and_the_ids_of_the_images():
     batch = Batch(torch.full((2, 3, 8, 8), 0.5), torch.zeros(2, dtype=torch.int64), torch.tensor([41, 7]))
-    found = by_key(attacks=(Wander(),), perturbations=(GaussianNoise(0.1),))
-    wandered = found[f"{Wander.__module__}:Wander@linf:0.1"].apply(flatten, batch, 5)
-    assert torch.equal(
-        wandered, Wander()(flatten, batch.images, batch.labels, Linf(0.1), seed=5, ids=torch.tensor([41, 7]))
-    )
-    noisy = found["gaussian_noise@0.1"].apply(flatten, batch, 5)
+    noisy = by_key(perturbations=(GaussianNoise(0.1),))["gaussian_noise@0.1"].apply(batch, 5)
     assert torch.equal(noisy, GaussianNoise(0.1)(batch.images, seed=5, ids=torch.tensor([41, 7])))
+
+
+def test_an_attack_is_left_to_the_driver():
+    batch = Batch(torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64), torch.arange(2))
+    with pytest.raises(ValueError, match="is an attack"):
+        by_key()["pgd@linf:0.1"].apply(batch, 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.attacks import FGSM, PGD, Attack
+from robustpeft.attacks import FGSM, PGD, Course, Query, Search, State
 from robustpeft.auditing import AuditPlan, run_audit
 from robustpeft.errors import UserError
 from robustpeft.perturbations import GaussianNoise, PatchDrop, PatchShuffle
@@ -32,19 +32,26 @@ KEYS = [
 
 
 @dataclass(frozen=True)
-class TooFar(Attack):
+class TooFar(Search[State]):
     cost: ClassVar[str] = "nothing"
 
-    def search(self, view, target):
-        return target.images + 2 * target.threat.epsilon
+    def course(self, classes):
+        return Course(passes=1)
+
+    def init(self, target):
+        return State(step=torch.zeros_like(target.labels))
+
+    def propose(self, target, state):
+        return Query(target.images + 2 * target.threat.epsilon)
+
+    def update(self, target, state, reply):
+        return state
 
 
 @dataclass(frozen=True)
-class TooFarInPlace(Attack):
-    cost: ClassVar[str] = "nothing"
-
-    def search(self, view, target):
-        return target.images.add_(2 * target.threat.epsilon)
+class TooFarInPlace(TooFar):
+    def propose(self, target, state):
+        return Query(target.images.add_(2 * target.threat.epsilon))
 
 
 class WithDropout(nn.Module):
@@ -107,12 +114,12 @@ def test_counts_follow_from_rows_and_classes(audit, make_linear, make_split):
 
 def test_the_record_says_what_was_audited(audit, make_linear, make_split, subject):
     split = make_split()
-    record = audit(make_linear(2), split, seed=5, command="robustpeft audit")
+    record = audit(make_linear(2), split, seed=5)
     assert record.subject == subject
     assert (record.data.name, record.data.split, record.data.note) == ("squares", "test", "not real")
     assert (record.data.n, record.data.classes, record.data.image_size) == (90, ("a", "b"), (4, 4))
     assert record.data.digest == split.digest
-    assert (record.seed, record.command) == (5, "robustpeft audit")
+    assert record.seed == 5
     assert datetime.fromisoformat(record.created).utcoffset().total_seconds() == 0
     assert "torch" in record.environment
 
@@ -122,12 +129,20 @@ def test_a_record_survives_the_disk(audit, make_linear, tmp_path):
     assert read_record(write_record(record, tmp_path)) == record
 
 
-def test_cost_is_counted_in_images(audit, make_linear):
+def test_cost_is_counted_in_images_and_only_what_stands_is_attacked(audit, make_linear):
     record = audit(make_linear(2))
-    spent = {m.key: (m.forwards / 90, m.backwards / 90) for m in record.measurements}
-    assert spent["clean"] == spent["patch_drop@0.5"] == (1, 0)
-    assert spent["fgsm@linf:0.02"] == (1 + 1, 1)
-    assert spent["pgd@linf:0.02"] == (4 + 1, 3)
+    standing = {m.key: m.correct.count for m in record.measurements}
+    spent = {m.key: (m.forwards, m.backwards) for m in record.measurements}
+    assert spent["clean"] == spent["patch_drop@0.5"] == (90, 0)
+    # FGSM: 1 forward and 1 backward, and the judge's forward.
+    assert spent["fgsm@linf:0.005"] == (2 * standing["clean"], standing["clean"])
+    assert spent["fgsm@linf:0.02"] == (2 * standing["fgsm@linf:0.005"], standing["fgsm@linf:0.005"])
+    broken = standing["pgd@linf:0.005"] - standing["pgd@linf:0.02"]
+    forwards, backwards = spent["pgd@linf:0.02"]
+    assert 4 * standing["pgd@linf:0.02"] + 2 * broken <= forwards <= 4 * standing["pgd@linf:0.02"] + 5 * broken
+    # The judge's look at what broke and the last look of what held need no gradient; nor does the last of 4 passes.
+    assert forwards - backwards >= standing["pgd@linf:0.02"] + broken
+    assert backwards <= 3 * standing["pgd@linf:0.005"]
     assert all(m.seconds > 0 for m in record.measurements)
 
 

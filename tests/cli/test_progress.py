@@ -11,7 +11,7 @@ from rich.console import Console
 from robustpeft.cli.progress import reporting
 from robustpeft.cli.progress_bars import BarReporter
 from robustpeft.cli.progress_lines import LineReporter
-from robustpeft.cli.progress_text import audit_text, time_text, tuning_text
+from robustpeft.cli.progress_text import audit_text, bytes_text, time_text, tuning_text
 from robustpeft.training import Progress
 
 
@@ -43,6 +43,27 @@ def test_an_audit_names_its_measurement() -> None:
 )
 def test_time_reads_as_on_a_clock(seconds: float | None, text: str) -> None:
     assert time_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1500, "1.5 kB"), (12_345_678, "12 MB"), (999_600, "1 MB")],
+)
+def test_bytes_read_in_powers_of_a_thousand(count: int, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+def test_the_phase_stands_first_where_there_are_several() -> None:
+    assert tuning_text(tuned(phase="head")).startswith("head: epoch 1/3, loss")
+
+
+def test_the_last_line_of_a_run_keeps_its_accuracies_before_another_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    with LineReporter() as lines:
+        lines.tuning(tuned(epoch=3, clean_accuracy=0.5, robust_accuracy=0.25))
+        lines.tuning(tuned(epoch=1))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "clean 50.0 %, robust 25.0 %" in first
+    assert "clean" not in second
 
 
 def test_a_line_per_epoch_has_the_accuracies_measured_after_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,3 +106,41 @@ def test_own_photographs_need_a_path(type_in: Callable[..., Any], place: Any) ->
     ended = type_in("tune", "fulllora-folder", "backbone.name=digits_vit", "backbone.weights=false")
     assert ended.status == 2
     assert "data.path=PATH" in ended.err
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_no_run(place: Any, type_in: Callable[..., Any]) -> None:
+    before = set(place.path.rglob("*"))
+    ended = type_in(*place.tune("--dry-run", "--set", "training.batch_size=4", "--set", "method.r=1"))
+    assert ended.status == 0
+    words = [line.split()[0] for line in ended.out.splitlines()]
+    assert words == ["trained", "memory", "time", "disk", "this"]
+    left = set(place.path.rglob("*")) - before
+    assert {path.name for path in left} <= {"robustpeft_split.json"}  # the data's own: which photographs are for what
+
+
+def test_set_is_another_way_to_override(place: Any, type_in: Callable[..., Any]) -> None:
+    assert type_in(*place.tune("training.epochs=3", "--set", "training.epochs=1", "--set", "seed=4")).status == 0
+    assert read_recipe(str(place.path / "new" / "recipe.yaml")) == read_recipe(
+        place.recipe, ["training.epochs=1", "seed=4"]
+    )
+
+
+def test_the_search_for_a_rate_is_recorded_and_said(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in(*place.tune("--find-lr", "training.epochs=1"))
+    assert ended.status == 0
+    record = json.loads((place.path / "new" / "learning_rates.json").read_text())
+    assert len(record["trials"]) == 5
+    assert f"learning rate {record['chosen']:g}: the best of 5 trials" in ended.out
+    lines = [line.split(",")[0].strip() for line in ended.out.splitlines() if "loss" in line]
+    assert lines == [f"learning rate {rate}: epoch 1/1" for rate in (0.0001, 0.0006, 0.003, 0.02, 0.1)] + ["epoch 1/1"]
+
+
+def test_only_the_first_of_several_processes_speaks(
+    place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robustpeft.cli.progress.is_spokesman", lambda: False)
+    monkeypatch.setattr("robustpeft.cli.speaking.is_spokesman", lambda: False)
+    monkeypatch.setattr("robustpeft.cli.tune.is_spokesman", lambda: False)
+    place.write("photos/cat/notes.txt", "")
+    ended = type_in(*place.tune("training.epochs=1"))
+    assert (ended.status, ended.out, ended.err) == (0, "", "")

@@ -204,7 +204,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], Iterable[str]], tuple[str, ...]]] = {
     "audit at no number": (lambda p: ["audit", str(p.run()), "--epsilons", "a,b"], ("audit.epsilons", "number")),
     "audit in unknown norm": (
         lambda p: ["audit", str(p.run()), "--norm", "l3", "--epsilons", "1"],
-        ("unknown norm 'l3'", "Valid: l2, linf"),
+        ("unknown norm 'l3'", "Valid: l1, l2, linf"),
     ),
     "norm without epsilons": (lambda p: ["audit", str(p.run()), "--norm", "l2"], ("epsilons", "'l2'", "linf")),
     "audit with unknown attack": (lambda p: ["audit", str(p.run()), "--attack", "pdg"], ("did you mean 'pgd'",)),

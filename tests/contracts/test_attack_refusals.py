@@ -21,9 +21,13 @@ class Model(nn.Module):
         return logits if self.how is None else self.how(logits)
 
 
+def uses_gradients(attack):
+    return any(stage.course(4).gradients for stage in attack.stages(4))
+
+
 @pytest.fixture(params=sorted(ATTACKS))
-def attack(request):
-    return ATTACKS[request.param]()
+def attack(request, build):
+    return build(request.param)
 
 
 @pytest.fixture(params=[Linf(8 / 255), L2(0.5)], ids=str)
@@ -75,9 +79,6 @@ def test_ids_that_do_not_name_every_image_are_refused(attack, threat, images, la
     ("how", "message"),
     [
         (lambda z: z / 0 * 0, "logits that are not finite"),
-        (lambda z: z.detach(), "carry no gradient back to the images"),
-        (lambda z: torch.zeros_like(z, requires_grad=True), "carry no gradient back to the images"),
-        (lambda z: z + (z - z.detach()).sqrt() * (z - z.detach()), "the gradient at the images is not finite"),
         (lambda z: (z, z), r"logits \(batch, classes\); got tuple"),
         (lambda z: z[:1], r"logits \(batch, classes\); got \(1, 4\)"),
         (lambda z: z[0], r"logits \(batch, classes\); got \(4,\)"),
@@ -86,3 +87,17 @@ def test_ids_that_do_not_name_every_image_are_refused(attack, threat, images, la
 def test_a_model_on_which_an_attack_would_mean_nothing_is_refused(attack, threat, images, labels, how, message):
     with pytest.raises(UserError, match=message):
         attack(Model(how), images, labels, threat)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (lambda z: z.detach(), "carry no gradient back to the images"),
+        (lambda z: torch.zeros_like(z, requires_grad=True), "carry no gradient back to the images"),
+        (lambda z: z + (z - z.detach()).sqrt() * (z - z.detach()), "the gradient at the images is not finite"),
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in sorted(ATTACKS) if uses_gradients(ATTACKS[name]())])
+def test_a_model_without_gradients_is_refused_where_they_are_needed(name, build, threat, images, labels, how, message):
+    with pytest.raises(UserError, match=message):
+        build(name)(Model(how), images, labels, threat)

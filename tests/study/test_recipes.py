@@ -10,6 +10,8 @@ NAMES = sorted(shipped_recipes())
 
 
 def test_the_recipes_of_the_readme_are_there() -> None:
+    papers = {"mo2022", "eps-sched", "roli", "fulllora-cifar10", "fulllora-cifar100", "fulllora-imagenette"}
+    assert papers <= set(NAMES)
     expected = {"full-digits", "fulllora-digits", "fulllora-folder", "fulllora-imagenette-cpu", "lora-digits"}
     assert expected <= set(NAMES)
 
@@ -34,7 +36,7 @@ def test_the_command_of_the_header_can_be_typed(name: str) -> None:
     lines = shipped_recipes()[name].read_text().splitlines()
     command = next(line for line in lines if line.startswith("# Command: ")).removeprefix("# Command: ").split()
     assert command[:3] == ["robustpeft", "tune", name]
-    read_recipe(name, command[3:])
+    read_recipe(name, [word for word in command[3:] if not word.startswith("--")])
 
 
 def test_adversarial_recipes_for_digits_share_threat_and_schedule() -> None:

@@ -7,7 +7,7 @@ from robustpeft.training.checkpoint import Checkpoint, Counters, load_checkpoint
 
 def checkpoint(step):
     return Checkpoint(
-        Counters(epoch=1, step=step, best_robust=4, seconds=1.5, plan="p"),
+        Counters(epoch=1, step=step, best_robust=4, seconds=1.5, looks=((1, 0.5, 0.25),), plan="p"),
         {"weights:a.b": torch.full((2, 3), float(step)), "best:a.b": torch.zeros(2, 3)},
     )
 

@@ -1,36 +1,20 @@
-import math
-
 import pytest
 
 from robustpeft.errors import UserError
-from robustpeft.training import EpsilonRamp, TrainingPlan
+from robustpeft.training import EpsilonRamp, Phase, TrainingPlan
 
 
-def test_the_ramp_is_zero_then_linear_then_full():
-    ramp = EpsilonRamp(start=0.2, end=0.6)
-    assert [ramp.factor(t) for t in (0.0, 0.1, 0.199)] == [0.0, 0.0, 0.0]
-    assert ramp.factor(0.4) == pytest.approx(0.5)
-    assert ramp.factor(0.3) == pytest.approx(0.25)
-    assert [ramp.factor(t) for t in (0.6, 0.8, 1.0)] == [1.0, 1.0, 1.0]
+def test_the_main_phase_comes_last_with_the_ramp_of_the_plan():
+    plan = TrainingPlan(epochs=3, before=(Phase(epochs=2),), epsilon_ramp=EpsilonRamp(0.1, 0.2))
+    assert [(p.epochs, p.trains, p.title) for p in plan.phases()] == [(2, "head", "head"), (3, "all", "tuning")]
+    assert [p.epsilon_ramp for p in plan.phases()] == [EpsilonRamp(0, 0), EpsilonRamp(0.1, 0.2)]
+    assert plan.all_epochs == 5
 
 
-def test_a_ramp_of_no_length_is_the_full_epsilon_from_the_first_step():
-    assert EpsilonRamp(start=0.0, end=0.0).factor(0.0) == 1.0
-
-
-@pytest.mark.parametrize(("start", "end"), [(-0.1, 0.5), (0.6, 0.5), (0.0, 1.1)])
-def test_a_ramp_outside_the_run_is_refused(start, end):
-    with pytest.raises(UserError, match="epsilon ramp"):
-        EpsilonRamp(start, end)
-
-
-def test_the_rate_rises_linearly_on_top_of_a_cosine_that_ends_at_zero():
-    plan = TrainingPlan(warmup=0.1)
-    assert plan.rate_factor(0.0) == 0.0
-    assert plan.rate_factor(0.05) == pytest.approx(0.5 * 0.5 * (1 + math.cos(0.05 * math.pi)))
-    assert plan.rate_factor(0.5) == pytest.approx(0.5)
-    assert plan.rate_factor(1.0) == pytest.approx(0.0)
-    assert TrainingPlan(warmup=0.0).rate_factor(0.0) == 1.0
+def test_the_plan_passes_its_schedule_on():
+    plan = TrainingPlan(warmup=0.1, schedule="linear", drops=(0.5,))
+    assert plan.rate_factor(0, 100) == pytest.approx(0.1)
+    assert plan.rate_factor(60, 100) == pytest.approx(0.4 * 0.1)
 
 
 @pytest.mark.parametrize(("epochs", "validations"), [(30, 10), (7, 3), (5, 5), (3, 10), (1, 1), (10, 1)])
@@ -52,6 +36,12 @@ def test_validations_are_as_many_as_asked_and_include_the_last_epoch(epochs, val
         ("warmup", 2.0),
         ("averaging", 1.0),
         ("optimizer", "lamb"),
+        ("schedule", "sawtooth"),
+        ("precision", "fp8"),
+        ("micro_batch_size", 0),
+        ("patience", 0),
+        ("norm_rate", 0.0),
+        ("drops", (1.5,)),
     ],
 )
 def test_values_that_mean_nothing_are_refused_by_name(field, value):

@@ -1,7 +1,6 @@
 import pytest
 
-from robustpeft.types import UserError, look_up, name_of
-from robustpeft.types.threat import L2, THREATS, Linf
+from robustpeft.types import L2, THREATS, Linf, UserError, look_up, name_of
 
 
 class Outer:

@@ -173,6 +173,7 @@ def test_a_class_of_ones_own_is_named_by_module_and_class_both_ways(tmp_path, mo
         "    def project(self, delta): return delta\n"
         "    def ascend(self, gradient): return gradient\n"
         "    def random(self, noise, shape): return noise.uniform(shape)\n"
+        "    def within(self, images, candidates): return candidates\n"
         "    def size(self, delta): return delta\n"
         "class Plain: pass\n"
     )

@@ -7,60 +7,28 @@ epsilon 0 the images come back unchanged.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from robustpeft.attacks.losses import find_loss
+from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
 from robustpeft.types import Classifier, Noise, Threat, attack_view, check_images, check_labels, content_ids
 
-__all__ = ["Attack", "Evaluation", "Target"]
+if TYPE_CHECKING:
+    from robustpeft.attacks.search import Search
 
-_log = logging.getLogger(__name__)
+__all__ = ["Attack"]
 
-_NO_GRADIENT = (
-    "the logits carry no gradient back to the images (is there a torch.no_grad or a detach in the model?); "
-    "an attack by gradients cannot see through it"
-)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What one attack works on: clean images with labels, the threat around them, and the attack's randomness."""
-
-    images: Tensor
-    labels: Tensor
-    threat: Threat
-    noise: Noise
-
-    def within(self, candidates: Tensor) -> Tensor:
-        """Return the candidates projected into the ball around the images and clipped to [0, 1]."""
-        return (self.images + self.threat.project(candidates - self.images)).clamp(0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one pass through the model told.
-
-    Args:
-        logits: (b, k), detached.
-        loss: (b,), detached.
-        gradient: Of the loss, (b, 3, h, w).
-    """
-
-    logits: Tensor
-    loss: Tensor
-    gradient: Tensor
+_NARROW = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
 class Attack(ABC):
-    """A search with its hyper-parameters; it holds no model, no device and no mode.
+    """A search, or several one after the other, with hyper-parameters; it holds no model, no device and no mode.
 
     Attributes:
         cost: Forward and backward passes per image, in words.
@@ -107,59 +75,32 @@ class Attack(ABC):
         devices = [images.device] if images.is_cuda else []
         # A caller's inference mode would take the gradients away; a random model would move the global random state.
         with torch.inference_mode(False), torch.random.fork_rng(devices):
-            images = images.detach().clone()
-            noise = Noise(seed, content_ids(images) if ids is None else ids.to(images.device), type(self).__name__)
-            target = Target(images, labels.to(images.device, torch.int64, copy=True), threat, noise)
-            return self.search(attack_view(model), target).detach()
+            given = images.detach().clone()
+            noise = Noise(seed, content_ids(given) if ids is None else ids.to(given.device), type(self).__name__)
+            view = attack_view(model)
+            if given.dtype not in _NARROW:
+                target = Target(given, labels.to(given.device, torch.int64, copy=True), threat, noise)
+                return self.search(view, target).detach()
+            # Steps of a search are lost in half precision, and points rounded out of the ball.
+            target = Target(given.float(), labels.to(given.device, torch.int64, copy=True), threat, noise)
+            found = self.search(lambda points: view(points.to(given.dtype)), target).detach()
+            return _rounded_towards(found, given)
+
+    @abstractmethod
+    def stages(self, classes: int) -> tuple[Search[Any], ...]:
+        """Return the searches that make up this attack on a model with so many classes, in order."""
 
     @abstractmethod
     def search(self, view: Classifier, target: Target) -> Tensor:
         """Return the images found; `view` may be called freely, nothing of it can be changed."""
 
 
-def evaluate(view: Classifier, candidates: Tensor, labels: Tensor, loss: str) -> Evaluation:
-    """Return logits, loss and input gradient at the candidates, each image on its own.
-
-    Raises:
-        UserError: If the labels do not fit the logits, a logit or gradient is not finite, or there is no gradient.
-    """
-    with torch.enable_grad():
-        point = candidates.detach().requires_grad_(True)
-        logits = check_logits(view(point), labels)
-        values = find_loss(loss)(logits.float(), labels)
-        if not values.requires_grad:
-            raise UserError(_NO_GRADIENT)
-        (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
-    if gradient is None:
-        raise UserError(_NO_GRADIENT)
-    if not bool(torch.isfinite(gradient).all()):  # sign(nan) is 0: standing still would look like robustness
-        raise UserError("the gradient at the images is not finite; an attack along it would mean nothing")
-    _warn_of_vanished(gradient, loss)
-    return Evaluation(logits.detach(), values.detach(), gradient)
-
-
-def _warn_of_vanished(gradient: Tensor, loss: str) -> None:
-    """Say when images have a gradient of exactly 0: an attack along it stands still, which is not robustness."""
-    still = int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
-    if still and loss == "cross_entropy":
-        _log.warning(
-            "%d of %d images have a gradient of exactly 0: the attack stands still there, so accuracy under it is too "
-            "high; attack with loss=margin too",
-            still,
-            len(gradient),
-        )
-
-
-def check_logits(logits: Any, labels: Tensor) -> Tensor:
-    """Return the logits unless they cannot be those of a classifier for these labels.
-
-    Raises:
-        UserError: Saying what is wrong with them.
-    """
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != labels.shape[0]:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(f"the model must return logits (batch, classes); got {found}")
-    check_labels(labels, num_classes=logits.shape[1])
-    if not bool(torch.isfinite(logits).all()):
-        raise UserError("the model returned logits that are not finite; an attack on them would mean nothing")
-    return logits
+def _rounded_towards(found: Tensor, images: Tensor) -> Tensor:
+    """Return the points in the images' half precision, each value rounded so that it is no further from the image's."""
+    near = found.to(images.dtype)
+    start = images.float()
+    beyond = (near.float() - start).abs() > (found - start).abs()
+    # One unit in the last place towards the image: values are not negative, so their bits are ordered as they are.
+    inward = torch.sign(start - near.float()).to(torch.int16)
+    stepped = (near.clamp_min(0).view(torch.int16) + inward).view(images.dtype)
+    return torch.where(beyond, stepped, near)

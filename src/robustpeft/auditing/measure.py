@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustpeft.attacks import Judge
 from robustpeft.auditing.conditions import Condition
-from robustpeft.auditing.counted_view import CountedView
 from robustpeft.auditing.progress import Pace
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.types import Split
@@ -22,19 +22,19 @@ class Setting:
     """What stays the same for all conditions.
 
     Args:
-        view: The model, frozen and counted.
+        judge: Who is asked.
         split: The images.
         classes: Class names, label i is entry i.
-        batch_size: Images per forward pass.
+        width: Images in every pass.
         device: Where the model lies.
         seed: Of all randomness.
         shown: Int64 ids of the images that are kept to be looked at.
     """
 
-    view: CountedView
+    judge: Judge
     split: Split
     classes: tuple[str, ...]
-    batch_size: int
+    width: int
     device: torch.device
     seed: int
     shown: Tensor
@@ -73,38 +73,27 @@ class Outcome:
 
 
 def measure(condition: Condition, setting: Setting, pace: Pace) -> Outcome:
-    """Return the model's predictions for all images under one condition.
-
-    Every prediction is a forward pass of its own over the final images, whatever an attack believed it had reached.
+    """Return the model's predictions for all images, clean or perturbed.
 
     Cost:
-        1 forward an image, and the attack.
+        1 forward an image.
 
     Raises:
         UserError: If the model's answers are not finite logits for these classes.
-        RuntimeError: If an attack left its threat.
     """
-    view = setting.view
-    forwards, backwards, start = view.forwards, view.backwards, time.perf_counter()
+    start, asked = time.perf_counter(), setting.judge.forwards
     predictions: list[Tensor] = []
     answers: dict[int, Answer] = {}
     done = correct = 0
-    for batch in setting.split.batches(setting.batch_size, device=setting.device):
-        images = condition.apply(view, batch, setting.seed)
-        with torch.no_grad():
-            logits = view(images)
-        check_answer(logits, len(batch.ids), setting.classes)
-        predicted = logits.argmax(dim=1)
-        predictions.append(predicted.cpu())
-        done += len(predicted)
-        correct += int((predicted == batch.labels).sum())
+    for batch in setting.split.batches(setting.width, device=setting.device):
+        images = condition.apply(batch, setting.seed)
+        verdict = setting.judge(images, batch.labels)
+        check_answer(verdict.logits, len(batch.ids), setting.classes)
+        predictions.append(verdict.predictions)
+        done += len(batch.ids)
+        correct += int((verdict.predictions == batch.labels.cpu()).sum())
         for row in torch.isin(batch.ids, setting.shown.to(batch.ids.device)).nonzero().flatten().tolist():
-            answers[int(batch.ids[row])] = Answer(images[row].cpu(), logits[row].float().cpu())
+            answers[int(batch.ids[row])] = Answer(images[row].cpu(), verdict.logits[row])
         pace.tell(condition, done, correct, time.perf_counter() - start)
-    return Outcome(
-        torch.cat(predictions),
-        answers,
-        view.forwards - forwards,
-        view.backwards - backwards,
-        time.perf_counter() - start,
-    )
+    seconds = time.perf_counter() - start
+    return Outcome(torch.cat(predictions), answers, setting.judge.forwards - asked, 0, seconds)

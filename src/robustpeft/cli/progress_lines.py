@@ -43,10 +43,11 @@ class LineReporter:
     def tuning(self, progress: Progress) -> None:
         """Print the epoch before, once there is news of the next."""
         before = self._waiting
-        if before is not None and before.epoch != progress.epoch:
-            self._waiting = dataclasses.replace(
-                before, clean_accuracy=progress.clean_accuracy, robust_accuracy=progress.robust_accuracy
-            )
+        if before is not None and (before.phase, before.epoch) != (progress.phase, progress.epoch):
+            if progress.clean_accuracy is not None:  # None at the beginning of another run
+                self._waiting = dataclasses.replace(
+                    before, clean_accuracy=progress.clean_accuracy, robust_accuracy=progress.robust_accuracy
+                )
             self._print_waiting()
         self._waiting = progress
 

@@ -11,16 +11,17 @@ if TYPE_CHECKING:
     from robustpeft.auditing import Progress as AuditProgress
     from robustpeft.training import Progress
 
-__all__ = ["audit_text", "time_text", "tuning_text"]
+__all__ = ["audit_text", "bytes_text", "time_text", "tuning_text"]
 
 
 def tuning_text(progress: Progress) -> str:
     """Return for example ``epoch 3/15, loss 1.203, epsilon 0.05, clean 95.0 %, robust 32.1 %, 812 images/s``.
 
-    Accuracies are those of the validation images when they were last looked at; they are left out before.
+    Accuracies are those of the validation images when they were last looked at; they are left out before. Where there
+    are several phases, the name of the present one stands first: ``head: epoch 1/20, ...``.
     """
     parts = [
-        f"epoch {progress.epoch}/{progress.epochs}",
+        f"{f'{progress.phase}: ' if progress.phase else ''}epoch {progress.epoch}/{progress.epochs}",
         f"loss {progress.loss:.3f}",
         f"epsilon {number_text(progress.epsilon)}",
     ]
@@ -47,3 +48,13 @@ def time_text(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def bytes_text(count: int) -> str:
+    """Return for example ``512 B``, ``3.4 MB`` or ``12 GB``, in powers of 1000."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.2g} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from robustpeft.cli.spokesman import is_spokesman
+
 __all__ = ["speaking"]
 
 
@@ -22,13 +24,14 @@ class _Speaker(logging.Handler):
 
 @contextmanager
 def speaking() -> Iterator[None]:
-    """Within the context the logger ``robustpeft`` speaks on stderr from INFO on.
+    """Within the context the logger ``robustpeft`` speaks on stderr from INFO on; in the first process only.
 
     Warnings of Python and of other libraries are for developers; ``python -W default -m robustpeft`` shows the former.
     """
     ours, root = logging.getLogger("robustpeft"), logging.getLogger()
     speaker, silence, level = _Speaker(), logging.NullHandler(), ours.level
-    ours.addHandler(speaker)
+    if is_spokesman():
+        ours.addHandler(speaker)
     root.addHandler(silence)
     ours.setLevel(logging.INFO)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustpeft.cli.progress import reporting
+from robustpeft.cli.spokesman import is_spokesman
 from robustpeft.cli.user_errors import INTERRUPTED, leave
 
 if TYPE_CHECKING:
@@ -28,27 +29,43 @@ def tune(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the run that is there.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="The same as KEY=VALUE behind the recipe.")
+    ] = None,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="First try five learning rates on a quarter of the epochs.")
+    ] = False,
+    only_estimate: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it costs, from a few real steps; no run is made.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     """Tune what a recipe describes; what was best on validation images is kept."""
     where = output or Path("runs") / Path(recipe).stem
+    changes = [*(overrides or ()), *(settings or ())]
+    if only_estimate:
+        _print_cost(recipe, changes, device)
+        return
     try:
         with reporting() as reporter:
             reporter.phase(f"tuning: {where.name}")
             from robustpeft.study import read_recipe, tune_recipe
 
             run = tune_recipe(
-                read_recipe(recipe, overrides or ()),
+                read_recipe(recipe, changes),
                 where,
                 resume=resume,
                 overwrite=overwrite,
+                find_rate=find_lr,
                 device=device,
                 observer=reporter.tuning,
             )
     except KeyboardInterrupt as interrupt:
-        again = ["robustpeft", "tune", recipe, *(overrides or ()), "--output", str(where), "--device", device]
-        leave(_interruption(str(interrupt), shlex.join([*again, "--resume"])), INTERRUPTED)
-    _print_result(run)
+        again = ["robustpeft", "tune", recipe, *changes, *(["--find-lr"] if find_lr else [])]
+        command = shlex.join([*again, "--output", str(where), "--device", device, "--resume"])
+        leave(_interruption(str(interrupt), command), INTERRUPTED)
+    if is_spokesman():
+        _print_result(run)
 
 
 def _interruption(when: str, command: str) -> str:
@@ -58,11 +75,27 @@ def _interruption(when: str, command: str) -> str:
     return f"interrupted {when}; the last checkpoint is kept: go on with\n  {command}"
 
 
+def _print_cost(recipe: str, changes: list[str], device: str) -> None:
+    from robustpeft.cli.progress_text import bytes_text, time_text
+    from robustpeft.study import dry_run, read_recipe
+
+    cost = dry_run(read_recipe(recipe, changes), device=device)
+    in_parts = f", the parameter pass in parts of {cost.micro_batch_size}" if cost.micro_batch_size else ""
+    how = "allocated on the GPU" if cost.memory_is_measured else "weights, optimiser and what backward passes need"
+    print(f"trained  {cost.trained:,} of {cost.parameters:,} parameters, {cost.trained_head:,} of them in the head")
+    print(f"memory   {bytes_text(cost.memory_bytes)} at the most in a step ({how}){in_parts}")
+    print(f"time     {time_text(cost.seconds)}: {cost.steps:,} steps of {cost.step_seconds:.3g} s, and validation")
+    print(f"disk     {bytes_text(cost.disk_bytes)}: the adapter and two checkpoints")
+    print("this was an estimate: no run was made")
+
+
 def _print_result(run: Run) -> None:
     from robustpeft.records import Rate
     from robustpeft.report.wording import rate_text
 
     scores = run.tuning["validation"]
+    if "rate_search" in run.tuning:
+        print(f"learning rate {run.tuning['training']['learning_rate']:g}: {run.tuning['rate_search']}")
     print(f"kept epoch {run.tuning['best_epoch']}, the best on the validation images:")
     print(f"  clean   {rate_text(Rate(scores['clean'], scores['n']))}")
     if run.model.threat is not None:

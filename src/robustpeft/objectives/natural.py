@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
-from robustpeft.objectives.base import Loss, Objective, mean_cross_entropy
-from robustpeft.types import Classifier, Threat
+from robustpeft.objectives.base import Loss, Objective, natural_loss
+from robustpeft.objectives.lesson import Lesson, Moment
+from robustpeft.types import Classifier
 
 __all__ = ["Natural"]
 
@@ -23,15 +22,10 @@ class Natural(Objective):
 
     adversarial: ClassVar[bool] = False
 
-    def loss(
-        self,
-        model: Classifier,
-        images: Tensor,
-        labels: Tensor,
-        threat: Threat,
-        seed: int,
-        ids: Tensor | None,
-    ) -> Loss:
+    def prepare(self, model: Classifier, lesson: Lesson, moment: Moment) -> Lesson:
+        """Return the lesson as it is."""
+        return lesson
+
+    def loss(self, model: Classifier, lesson: Lesson) -> Loss:
         """Return the mean cross-entropy."""
-        total = mean_cross_entropy(model(images), labels)
-        return Loss(total, {"cross_entropy": total.detach()})
+        return natural_loss(model, lesson)

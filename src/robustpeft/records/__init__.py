@@ -9,6 +9,14 @@ from robustpeft.records.audit_record import (
     Measurement,
     Subject,
 )
+from robustpeft.records.ledger import (
+    LedgerRow,
+    LedgerSegment,
+    compact_ledger,
+    read_ledger,
+    read_parquet,
+    write_parquet,
+)
 from robustpeft.records.rate import Rate
 from robustpeft.records.store import read_record, write_json, write_record, write_text
 
@@ -18,11 +26,17 @@ __all__ = [
     "DataInfo",
     "GalleryItem",
     "ImageRow",
+    "LedgerRow",
+    "LedgerSegment",
     "Measurement",
     "Rate",
     "Subject",
+    "compact_ledger",
+    "read_ledger",
+    "read_parquet",
     "read_record",
     "write_json",
+    "write_parquet",
     "write_record",
     "write_text",
 ]

@@ -20,6 +20,7 @@ from robustpeft.attacks import PGD
 from robustpeft.auditing import AuditPlan
 from robustpeft.records import write_json
 from robustpeft.study.audit_model import audit
+from robustpeft.study.learning_rates import at_edge, best_trial
 from robustpeft.study.recipe import dump_recipe, read_recipe
 from robustpeft.study.tune import load_pair, tune_recipe
 
@@ -164,19 +165,15 @@ def compare_arms(
         selection.append(trial)
         yield trial
     chosen = {arm.label: arm.learning_rates[0] for arm in arms}
-    chosen |= {arm.label: _best([t for t in selection if t.arm == arm.label]).learning_rate for arm in undecided}
+    chosen |= {arm.label: best_trial([t for t in selection if t.arm == arm.label]).learning_rate for arm in undecided}
     final: list[Trial] = []
     for trial in _run_all([(arm, chosen[arm.label], seed, plan, output) for arm in arms for seed in seeds], workers):
         final.append(trial)
         yield trial
-    edges = tuple(a.label for a in undecided if chosen[a.label] in (min(a.learning_rates), max(a.learning_rates)))
+    edges = tuple(arm.label for arm in undecided if at_edge(chosen[arm.label], arm.learning_rates))
     comparison = Comparison(tuple(selection + final), chosen, edges)
     write_json(output / "comparison.json", asdict(comparison))
     yield comparison
-
-
-def _best(trials: Sequence[Trial]) -> Trial:
-    return max(trials, key=lambda t: (t.validation_robust, t.validation_clean, -t.learning_rate))
 
 
 Job = tuple[Arm, float, int, AuditPlan | None, Path]

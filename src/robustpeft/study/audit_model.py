@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from robustpeft.data import DataSource, ImageData, Parquet, Split, load_data
 from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle
 from robustpeft.records import AuditRecord, Subject, write_record
+from robustpeft.records.store import RECORD_FILE
 from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run, load
 from robustpeft.types import THREATS, Threat, name_of, to_plain
@@ -25,6 +28,9 @@ from robustpeft.types import THREATS, Threat, name_of, to_plain
 __all__ = ["audit", "default_plan", "describe_subject", "load_test_images"]
 
 _log = logging.getLogger(__name__)
+
+LEDGER = "ledger"
+"""Directory beside a record: one row per image, attack and restart, from which an audit that was broken off goes on."""
 
 
 def audit(
@@ -46,7 +52,8 @@ def audit(
         plan: Attacks, radii, perturbations and number of images; by default made for the image size and for the threat
             the model was tuned for.
         label: Name of the model in tables; its technique by default.
-        output: Directory for ``audit.json`` and ``audit_images.jsonl``; not written if None.
+        output: Directory for ``audit.json``, ``audit_images.jsonl`` and the ledger of the attacks, from which an audit
+            that was broken off goes on; not written if None.
         split: ``test``, or ``validation`` while choosing.
         seed: Of all randomness.
         observer: Called as the audit goes on.
@@ -65,6 +72,8 @@ def audit(
         raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
     _check_names(model, images)
     note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
+    if output is not None and (Path(output) / RECORD_FILE).exists():
+        shutil.rmtree(Path(output) / LEDGER, ignore_errors=True)  # of an audit that was completed
     record = run_audit(
         model,
         images.splits[split],
@@ -72,9 +81,11 @@ def audit(
         subject=describe_subject(model, label),
         data=AuditedData(images.name, split, images.classes, note),
         seed=seed,
-        command=shlex.join(["robustpeft", *sys.argv[1:]]) if Path(sys.argv[0]).name == "robustpeft" else "",
+        ledger=None if output is None else Path(output) / LEDGER,
         observer=observer,
     )
+    if Path(sys.argv[0]).name == "robustpeft":
+        record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
     if output is not None:
         write_record(record, Path(output))
     return record

@@ -38,6 +38,8 @@ class Recipe:
         augment: How training images are varied; None for what suits the data set.
         audit: How the result is judged; None for the default of `rp.audit`.
         seed: Of all randomness.
+        start: Directory of a run whose tuned network is frozen here in place of the backbone's own weights; None for
+            these. A natural start within one run is a phase of `training.before`.
     """
 
     backbone: Backbone = field(default_factory=Backbone)
@@ -49,6 +51,7 @@ class Recipe:
     augment: Augment | None = None
     audit: AuditPlan | None = None
     seed: int = 0
+    start: str | None = None
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustpeft.backbones import ImageClassifier
-from robustpeft.data import Augment, ImageData, Split, image_transform, load_data
+from robustpeft.data import Augment, ImageData, image_transform, load_data
 from robustpeft.errors import UserError
 from robustpeft.objectives import Objective, PgdAt
 from robustpeft.pet import AdapterHandle, FullLoRA, PETMethod
@@ -17,12 +17,15 @@ from robustpeft.records import write_json, write_text
 from robustpeft.study.axes import AXES
 from robustpeft.study.card import model_card
 from robustpeft.study.device import find_device
+from robustpeft.study.experiment import Experiment, attach
+from robustpeft.study.find_learning_rate import find_rate_of
 from robustpeft.study.recipe import Recipe, dump_recipe
-from robustpeft.study.run_directory import TRAINED_IDS_FILE, Run, prepare_directory, write_sidecar
+from robustpeft.study.run_directory import RECIPE_FILE, TRAINED_IDS_FILE, Run, prepare_directory, write_sidecar
+from robustpeft.study.start import keep_start, start_from
 from robustpeft.training import Fit, Observer, Task, TrainingPlan, fit, is_first_process
-from robustpeft.types import Linf, Threat, content_ids, to_plain
+from robustpeft.types import Linf, Threat, to_plain
 
-__all__ = ["tune", "tune_recipe"]
+__all__ = ["load_pair", "open_recipe", "tune", "tune_recipe"]
 
 _log = logging.getLogger(__name__)
 _EXAMPLES = {
@@ -71,7 +74,7 @@ def tune(  # noqa: PLR0913 - the axes of an experiment, each with its default
     if not isinstance(model, ImageClassifier):
         raise UserError(f"tune takes a model from rp.load_backbone or rp.wrap; got {type(model).__name__}")
     _check_kinds({PETMethod: method, Objective: objective, Threat: threat, TrainingPlan: training})
-    asked = _Asked(
+    asked = Experiment(
         method or FullLoRA(),
         objective or PgdAt(),
         threat or Linf(8 / 255),
@@ -90,20 +93,58 @@ def tune_recipe(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    find_rate: bool = False,
     device: str = "auto",
     observer: Observer | None = None,
 ) -> Run:
     """Tune what a recipe describes and save the resolved recipe beside the result.
 
     The head gets as many classes as the data have, unless the recipe says otherwise.
+
+    Args:
+        recipe: What to do.
+        output: Directory of the run; must be new or empty unless resuming or overwriting.
+        resume: Go on from the last checkpoint in `output`; start anew if there is none.
+        overwrite: Delete the run that is there.
+        find_rate: Search the learning rate first, and tune with the best one; the trials stand in
+            ``learning_rates.json``.
+        device: Where to run; ``auto`` for the best there is.
+        observer: Called after every step, of trials too.
+    """
+    model, images, asked = open_recipe(recipe, device)
+    mode = _Mode(Path(output), resume, overwrite, observer)
+    if find_rate:
+        handle, _ = attach(model, images, asked)  # before anything is deleted: does it fit at all?
+        handle.detach()
+        if is_first_process():
+            prepare_directory(mode.directory, resume=resume, overwrite=overwrite)
+        search = find_rate_of(model, images, asked, mode.directory, observer=observer)
+        training = dataclasses.replace(asked.training, learning_rate=search.chosen)
+        asked, recipe = dataclasses.replace(asked, training=training), dataclasses.replace(recipe, training=training)
+        mode = dataclasses.replace(mode, resume=True, overwrite=False)
+        asked = dataclasses.replace(asked, rate_search=search.summary)
+    return _tune(model, images, asked, mode, {RECIPE_FILE: dump_recipe(recipe)})
+
+
+def open_recipe(recipe: Recipe, device: str = "auto") -> tuple[ImageClassifier, ImageData, Experiment]:
+    """Return the frozen model on its device, the images, and what is to be done with them.
+
+    Raises:
+        UserError: If the recipe still has a place that only the person can fill, or something it names is not there.
     """
     where = find_device(device)
     _refuse_blanks(to_plain(recipe, AXES))
     model, images = load_pair(recipe)
-    model.to(where)
-    asked = _Asked(recipe.method, recipe.objective, recipe.threat, recipe.training, recipe.augment, recipe.seed)
-    mode = _Mode(Path(output), resume, overwrite, observer)
-    return _tune(model, images, asked, mode, {"recipe.yaml": dump_recipe(recipe)})
+    asked = Experiment(
+        recipe.method,
+        recipe.objective,
+        recipe.threat,
+        recipe.training,
+        recipe.augment,
+        recipe.seed,
+        recipe.start,
+    )
+    return model.to(where), images, asked
 
 
 def _refuse_blanks(plain: Any, where: str = "") -> None:
@@ -121,19 +162,9 @@ def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:
     images = recipe.data.load(model.image_size)
     if recipe.backbone.num_classes is None and model.num_classes != len(images.classes):
         model = dataclasses.replace(recipe.backbone, num_classes=len(images.classes)).load()
+    if recipe.start is not None:
+        start_from(model, recipe.start)
     return model, images
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is tuned, against what, how."""
-
-    method: PETMethod
-    objective: Objective
-    threat: Threat
-    training: TrainingPlan
-    augment: Augment | None
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -146,30 +177,19 @@ class _Mode:
     observer: Observer | None
 
 
-def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode, files: dict[str, str]) -> Run:
+def _tune(model: ImageClassifier, images: ImageData, asked: Experiment, mode: _Mode, files: dict[str, str]) -> Run:
     """Tune, and save the run with `files` (text by name), which are there from the first step on."""
-    _check_images(model, images)
     for warning in images.warnings:
         _log.warning("%s: %s", images.name, warning)
-    handle = asked.method.attach(model, seed=asked.seed)
+    handle, task = attach(model, images, asked)
     try:
-        plan = asked.training
-        task = Task(
-            handle,
-            _at_most(plan.train_images, images.train, asked.seed),
-            _at_most(plan.selection_images, images.validation, asked.seed),
-            asked.objective,
-            asked.threat,
-            plan,
-            asked.augment or images.default_augment,
-            asked.seed,
-            identity=_identity(model, images, asked.method),
-        )
         if is_first_process():  # last of the checks: it may delete what is there
             prepare_directory(mode.directory, resume=mode.resume, overwrite=mode.overwrite)
             for name, text in files.items():
                 if not (mode.resume and (mode.directory / name).is_file()):  # a refused resume must not change them
                     write_text(mode.directory / name, text)
+            if asked.start is not None:
+                keep_start(model, mode.directory)
         result = fit(task, mode.directory, resume=mode.resume, observer=mode.observer)
     except BaseException:
         handle.detach()
@@ -177,21 +197,12 @@ def _tune(model: ImageClassifier, images: ImageData, asked: _Asked, mode: _Mode,
     model.classes = images.classes
     model.threat = asked.threat if asked.objective.adversarial else None
     model.transform = image_transform(images.image_size)
-    model.trained_ids = frozenset(task.train.ids.tolist())
-    model.tuning = _facts(task, images, result)
+    model.trained_ids |= frozenset(task.train.ids.tolist())
+    model.tuning = _facts(task, images, result, asked)
     if is_first_process():
         _save(mode.directory, handle)
-        write_json(mode.directory / TRAINED_IDS_FILE, task.train.ids.tolist())
+        write_json(mode.directory / TRAINED_IDS_FILE, sorted(model.trained_ids))
     return Run(mode.directory, model.eval(), model.tuning)
-
-
-def _identity(model: ImageClassifier, images: ImageData, method: PETMethod) -> str:
-    """Return what a resumed run must share besides its plan: technique, frozen weights, splits, and some pixels."""
-    pixels = [
-        content_ids(next(split.batches(min(64, len(split)))).images).tolist()
-        for split in (images.train, images.validation)
-    ]
-    return repr((method, model.name, model.digest(), images.train.digest, images.validation.digest, pixels))
 
 
 def _check_kinds(given: dict[type, Any]) -> None:
@@ -200,23 +211,8 @@ def _check_kinds(given: dict[type, Any]) -> None:
             raise UserError(f"tune takes a value of {kind.__name__} here, as from rp.{_EXAMPLES[kind]}; got {value!r}")
 
 
-def _at_most(n: int | None, split: Split, seed: int) -> Split:
-    return split if n is None else split.take(n, seed)
-
-
-def _check_images(model: ImageClassifier, images: ImageData) -> None:
-    for name in ("train", "validation"):
-        if not len(images.splits[name]):
-            raise UserError(f"{images.name} has no {name} images; one part is tuned on, another chooses the epoch")
-    if model.num_classes is not None and model.num_classes != len(images.classes):
-        raise UserError(
-            f"the model answers with {model.num_classes} classes, {images.name} has {len(images.classes)}; "
-            f"load the backbone with num_classes={len(images.classes)}"
-        )
-
-
-def _facts(task: Task, images: ImageData, result: Fit) -> dict[str, Any]:
-    return {
+def _facts(task: Task, images: ImageData, result: Fit, asked: Experiment) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "objective": to_plain(task.objective, AXES),
         "training": to_plain(task.plan, AXES),
         "seed": task.seed,
@@ -231,6 +227,14 @@ def _facts(task: Task, images: ImageData, result: Fit) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "validation": {"n": result.scores.n, "clean": result.scores.clean, "robust": result.scores.robust},
     }
+    if result.stopped:
+        facts["stopped"] = "early: nothing got better"
+    if result.micro_batch_size is not None:
+        facts["micro_batch_size"] = result.micro_batch_size
+    for name in ("start", "rate_search"):
+        if (value := getattr(asked, name)) is not None:
+            facts[name] = value
+    return facts
 
 
 def _save(directory: Path, handle: AdapterHandle) -> None:

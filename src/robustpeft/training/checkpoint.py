@@ -29,7 +29,14 @@ class Counters:
         best_epoch: The epoch whose weights were best on the validation images; 0 if none was looked at.
         best_clean: Images right then.
         best_robust: Images right then under the selection attack; equal to `best_clean` without an adversary.
+        best_collapsed: Nearly every image got the same prediction even then.
         seconds: Time spent so far.
+        stale: Looks at the validation images since the best one.
+        stopped: Tuning ended early.
+        at_once: Images at once in the parameter pass, where memory or the plan asks for fewer than all; else 0.
+        attack_at_once: Likewise in the attack.
+        looks: Epoch, accuracy under the adversary of training and under that of selection, at each look since the main
+            phase began.
         plan: Digest of what was to be done; another plan cannot go on from here.
     """
 
@@ -38,7 +45,13 @@ class Counters:
     best_epoch: int = 0
     best_clean: int = -1
     best_robust: int = -1
+    best_collapsed: bool = False
     seconds: float = 0.0
+    stale: int = 0
+    stopped: bool = False
+    at_once: int = 0
+    attack_at_once: int = 0
+    looks: tuple[tuple[int, float, float], ...] = ()
     plan: str = ""
 
 
@@ -78,11 +91,16 @@ def load_checkpoint(directory: Path) -> Checkpoint | None:
             continue
         try:
             with safe_open(file, framework="pt") as reader:
-                counters = Counters(**json.loads(reader.metadata()["counters"]))
+                counters = _counters(reader.metadata()["counters"])
                 return Checkpoint(counters, {name: reader.get_tensor(name) for name in reader.keys()})  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             damaged.append(f"{file.name} ({type(error).__name__}: {error})")
             _log.warning("checkpoint %s is damaged; trying the one before", file)
     if damaged:
         raise UserError(f"no checkpoint in {directory} can be read: {'; '.join(damaged)}; start again with overwrite")
     return None
+
+
+def _counters(text: str) -> Counters:
+    said = json.loads(text)
+    return Counters(**(said | {"looks": tuple((int(e), float(t), float(r)) for e, t, r in said.get("looks", ()))}))

@@ -49,6 +49,7 @@ class Progress:
         robust_accuracy: Likewise under the selection attack; None before, and for objectives without an adversary.
         images_per_second: Since the start of this run.
         seconds_left: Estimate.
+        phase: Which phase, where there are several; empty otherwise.
     """
 
     step: int
@@ -61,6 +62,7 @@ class Progress:
     robust_accuracy: float | None
     images_per_second: float
     seconds_left: float
+    phase: str = ""
 
 
 Observer = Callable[[Progress], None]

@@ -1,5 +1,7 @@
 """What are images, labels, a classifier, a threat, an attackable model, its seams?"""
 
+from collections.abc import Mapping
+
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable
@@ -7,12 +9,15 @@ from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
 from robustpeft.types.tables import look_up, name_of
-from robustpeft.types.threat import L2, THREATS, Linf, Threat
+from robustpeft.types.threat import L2, Linf, Threat
+from robustpeft.types.threat_l1 import L1
+from robustpeft.types.threat_patch import Patch
 from robustpeft.types.twin import attack_view, frozen_twin
 from robustpeft.types.values import Axis, from_plain, to_plain
 
 __all__ = [
     "COMPONENTS",
+    "L1",
     "STAGE_COMPONENTS",
     "L2",
     "THREATS",
@@ -23,6 +28,7 @@ __all__ = [
     "Foldable",
     "Linf",
     "Noise",
+    "Patch",
     "Residual",
     "Seams",
     "Site",
@@ -41,3 +47,5 @@ __all__ = [
     "nearest_hint",
     "to_plain",
 ]
+
+THREATS: Mapping[str, type[Threat]] = {"linf": Linf, "l2": L2, "l1": L1, "patch": Patch}

@@ -56,6 +56,10 @@ class Split(Protocol):
         """Return a stratified subset of n images, chosen by seed, ids and labels alone; all of them if n >= len."""
         ...
 
+    def subset(self, indices: Tensor) -> Self:
+        """Return the images at these positions (int64), in this order."""
+        ...
+
     def batches(
         self,
         batch_size: int,

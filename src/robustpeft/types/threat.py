@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Self, final
@@ -16,7 +15,7 @@ from torch import Tensor
 from robustpeft.errors import UserError
 from robustpeft.types.randomness import Noise
 
-__all__ = ["L2", "THREATS", "Linf", "Threat"]
+__all__ = ["L2", "Linf", "Threat"]
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,13 @@ class Threat(ABC):
             )
 
     def __str__(self) -> str:
-        """Return for example ``linf 8/255`` or ``l2 0.5``."""
+        """Return for example ``linf 8/255`` or ``l2 0.5``; fields besides epsilon behind it, so that it tells all."""
         short = f"{self.epsilon:g}"
         fraction = Fraction(self.epsilon * 255).limit_denominator(8)
         if float(short) != self.epsilon and math.isclose(float(fraction), self.epsilon * 255, rel_tol=1e-9):
             short = f"{float(fraction):g}/255"
-        return f"{self.norm} {short}"
+        others = [f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if f.name != "epsilon"]
+        return f"{self.norm} {short}" + (" " + ",".join(others) if others else "")
 
     @final
     def with_epsilon(self, epsilon: float) -> Self:
@@ -66,6 +66,10 @@ class Threat(ABC):
     @abstractmethod
     def random(self, noise: Noise, shape: tuple[int, ...]) -> Tensor:
         """Return float32 (b, *shape) drawn uniformly from the ball."""
+
+    @abstractmethod
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return the candidates (b, 3, h, w) brought into the ball around the images and into [0, 1]."""
 
     @abstractmethod
     def size(self, delta: Tensor) -> Tensor:
@@ -91,6 +95,10 @@ class Linf(Threat):
     def random(self, noise: Noise, shape: tuple[int, ...]) -> Tensor:
         """Return independent uniform values on [-epsilon, epsilon)."""
         return (noise.uniform(shape) * 2.0 - 1.0) * self.epsilon
+
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return the nearest points of ball and box."""
+        return (images + self.project(candidates - images)).clamp(0.0, 1.0)
 
     def size(self, delta: Tensor) -> Tensor:
         """Return the largest absolute value of each image's perturbation."""
@@ -124,6 +132,10 @@ class L2(Threat):
         radius = noise.uniform((1,), purpose=1).double().pow(1.0 / math.prod(shape)).float() * self.epsilon
         return direction / _per_image(self.size(direction)).clamp_min(1e-12) * radius.reshape(-1, 1, 1, 1)
 
+    def within(self, images: Tensor, candidates: Tensor) -> Tensor:
+        """Return points of ball and box: first into the ball, then into the box, which shortens them further."""
+        return (images + self.project(candidates - images)).clamp(0.0, 1.0)
+
     def size(self, delta: Tensor) -> Tensor:
         """Return the Euclidean length of each image's perturbation."""
         length: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
@@ -132,6 +144,3 @@ class L2(Threat):
 
 def _per_image(values: Tensor) -> Tensor:
     return values.reshape(-1, 1, 1, 1)
-
-
-THREATS: Mapping[str, type[Threat]] = {"linf": Linf, "l2": L2}

@@ -1,0 +1,91 @@
+"""What is to be tried on every image? Attacks within threats, as a list of stages in the order of their cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+from robustpeft.attacks.base import Attack
+from robustpeft.attacks.ensemble import stage_stream
+from robustpeft.attacks.search import Search
+from robustpeft.errors import UserError
+from robustpeft.types import Threat, name_of
+
+__all__ = ["AttackPlan", "Stage"]
+
+CLEAN = "clean"
+
+
+@final
+@dataclass(frozen=True)
+class AttackPlan:
+    """Every attack within every threat.
+
+    Args:
+        attacks: In the order in which they are tried, cheap before costly.
+        threats: In the order in which they are tried; of one norm, the smaller radius first.
+        seed: Of all randomness.
+        cascade: An image that one attack broke within a threat is not tried again by later ones: the worst case over
+            all attacks at the lowest cost, without a rate for each of them.
+
+    Raises:
+        UserError: If there is none of either, a larger radius stands before a smaller one, or two have one name.
+    """
+
+    attacks: tuple[Attack, ...]
+    threats: tuple[Threat, ...]
+    seed: int = 0
+    cascade: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.attacks or not self.threats:
+            raise UserError("a plan needs at least one attack and one threat")
+        for place, later in enumerate(self.threats):
+            for earlier in self.threats[:place]:
+                if earlier.with_epsilon(later.epsilon) == later and later.epsilon <= earlier.epsilon:
+                    raise UserError(f"threats must come with ascending epsilon; {later} follows {earlier}")
+                if str(earlier) == str(later):
+                    raise UserError(f"two threats have one name, {later}: {earlier!r} and {later!r}")
+
+    def stages(self, classes: int, table: dict[str, type]) -> tuple[Stage, ...]:
+        """Return what is done on a model with so many classes: attack by attack, each within all threats."""
+        return tuple(
+            Stage(attack, threat, number, search, f"{attack}.{_label(self.attacks[attack], number, search, table)}")
+            for attack in range(len(self.attacks))
+            for threat in range(len(self.threats))
+            for number, search in enumerate(self.attacks[attack].stages(classes))
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Stage:
+    """One search of one attack within one threat.
+
+    Args:
+        attack: Its place in the plan.
+        threat: Likewise.
+        number: Place of the search within its attack.
+        search: The search.
+        label: Unique within the plan for one threat, for example ``2.autoattack/0.apgd``.
+    """
+
+    attack: int
+    threat: int
+    number: int
+    search: Search[Any]
+    label: str
+
+    def key(self, plan: AttackPlan) -> str:
+        """Return the name under which the ledger keeps it, for example ``1.pgd@linf 8/255``."""
+        return f"{self.label}@{plan.threats[self.threat]}"
+
+    @property
+    def stream(self) -> str:
+        """Name of the chance it uses."""
+        return stage_stream(self.number, self.search)
+
+
+def _label(attack: Attack, number: int, search: Search[Any], table: dict[str, type]) -> str:
+    name = name_of(table, attack)
+    return name if attack is search else f"{name}/{number}.{name_of(table, search)}"

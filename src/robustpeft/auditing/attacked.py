@@ -1,0 +1,153 @@
+"""What does the model answer under attack? The driver breaks what can be broken; here its findings become outcomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from robustpeft.attacks import PGD, AttackPlan, Driver, DriverProgress, Findings, Search, Stage
+from robustpeft.auditing.conditions import Condition
+from robustpeft.auditing.measure import Answer, Outcome, Setting
+from robustpeft.auditing.plan import AuditPlan
+from robustpeft.auditing.progress import Pace
+from robustpeft.types import Batch, Classifier
+
+__all__ = ["Attacked", "measure_attacks"]
+
+_SHORT = 200  # passes of a search that may be spent on an image to look at
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What is to be attacked.
+
+    Args:
+        model: Attacked through its frozen view, judged as it is.
+        plan: Attacks and radii.
+        conditions: Those of the plan that are attacks, attack by attack, radii ascending.
+        ledger: Directory in which every result is kept as soon as it is there; None keeps them in memory.
+    """
+
+    model: Classifier
+    plan: AuditPlan
+    conditions: Sequence[Condition]
+    ledger: Path | None = None
+
+
+def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:
+    """Return the model's predictions under every attack at every radius.
+
+    An image that is misclassified as it is is not attacked: its prediction stands. One that an attack broke within a
+    smaller radius counts as broken within a larger one too.
+
+    Cost:
+        See `Driver.run`; and, for the images that are shown, one short attack more.
+    """
+    if not attacked.conditions:
+        return {}
+    plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed)
+    keeper = _Keeper(attacked, setting, pace)
+    driver = Driver(slots=setting.width, directory=attacked.ledger, observer=keeper.tell, on_found=keeper.keep)
+    findings = driver.run(attacked.model, setting.split, plan)
+    outcomes = {
+        condition: _outcome(condition, divmod(number, len(plan.threats)), findings, setting, clean)
+        for number, condition in enumerate(attacked.conditions)
+    }
+    last = attacked.conditions[-1]
+    keeper.find_again(findings, plan)
+    outcomes[last].answers.update(keeper.answers(last))
+    return outcomes
+
+
+def _outcome(
+    condition: Condition, place: tuple[int, int], findings: Findings, setting: Setting, clean: Outcome
+) -> Outcome:
+    attack, threat = place
+    predictions = clean.predictions.clone()
+    for row, (image, label) in enumerate(zip(setting.split.ids.tolist(), setting.split.labels.tolist(), strict=True)):
+        broken = findings.broke(image, attack, threat)
+        if broken is not None and int(predictions[row]) == label:
+            predictions[row] = broken.prediction
+    keys = {s.key(findings.plan) for s in findings.stages if (s.attack, s.threat) == place}
+    rows = [row for row in findings.rows.values() if row.stage in keys]
+    return Outcome(
+        predictions,
+        {},
+        sum(row.forwards for row in rows),
+        sum(row.backwards for row in rows),
+        sum(row.seconds for row in rows),
+    )
+
+
+class _Keeper:
+    """Tells how far the attacks are, and keeps the images that are to be shown."""
+
+    def __init__(self, attacked: Attacked, setting: Setting, pace: Pace) -> None:
+        self._attacked, self._setting, self._pace = attacked, setting, pace
+        self._n = len(setting.split)
+        self._shown = set(setting.shown.tolist())
+        self._points: dict[int, Tensor] = {}
+        self._start = time.perf_counter()
+
+    def tell(self, progress: DriverProgress) -> None:
+        """Pass on where the driver stands: of an attack in stages, an image is done when its last stage is."""
+        stage = progress.stage
+        attack = self._attacked.plan.attacks[stage.attack]
+        over = progress.ended and stage.number + 1 == len(attack.stages(len(self._setting.classes)))
+        left = 0 if over else max(progress.images - progress.done, 1)
+        if left == self._n:
+            return
+        condition = self._attacked.conditions[stage.attack * len(self._attacked.plan.threats) + stage.threat]
+        correct = max(progress.correct - left, 0)
+        self._pace.tell(condition, self._n - left, correct, time.perf_counter() - self._start)
+        if over:
+            self._start = time.perf_counter()
+
+    def keep(self, image: int, stage: Stage, point: Tensor) -> None:
+        """Keep an image that broke the model, if it is one to be shown and the attack is the one to be shown."""
+        if image in self._shown and stage.attack == len(self._attacked.plan.attacks) - 1:
+            self.remember(image, point)
+
+    def find_again(self, findings: Findings, plan: AttackPlan) -> None:
+        """Break once more the shown images that were broken before the audit was broken off and went on."""
+        attack, threat = len(plan.attacks) - 1, len(plan.threats) - 1
+        lost = [
+            place
+            for place, image in enumerate(self._setting.split.ids.tolist())
+            if image in self._shown - self._points.keys() and findings.broke(image, attack, threat) is not None
+        ]
+        if lost:
+            again = AttackPlan((plan.attacks[attack],), plan.threats, plan.seed)
+            driver = Driver(slots=self._setting.width, on_found=lambda image, _, point: self.remember(image, point))
+            driver.run(self._attacked.model, self._setting.split.subset(torch.tensor(lost)), again)
+
+    def remember(self, image: int, point: Tensor) -> None:
+        """Keep an image that broke the model."""
+        self._points[image] = point
+
+    def answers(self, condition: Condition) -> Mapping[int, Answer]:
+        """Return what is shown under this condition: what broke the image, or the best of a short attack if it held."""
+        attack, threat = condition.change, condition.threat
+        assert threat is not None
+        short = attack if isinstance(attack, Search) and attack.course(0).passes <= _SHORT else PGD()
+        judge = self._setting.judge
+        found: dict[int, Answer] = {}
+        for batch in _shown_batches(self._setting):
+            tried = short(
+                self._attacked.model, batch.images, batch.labels, threat, seed=self._setting.seed, ids=batch.ids
+            )
+            images = torch.stack([self._points.get(image, tried[row]) for row, image in enumerate(batch.ids.tolist())])
+            verdict = judge(images, batch.labels)
+            for row, image in enumerate(batch.ids.tolist()):
+                found[image] = Answer(images[row].cpu(), verdict.logits[row])
+        return found
+
+
+def _shown_batches(setting: Setting) -> Sequence[Batch]:
+    places = torch.isin(setting.split.ids, setting.shown).nonzero().flatten()
+    return list(setting.split.subset(places).batches(setting.width, device=setting.device)) if len(places) else []

@@ -1,0 +1,99 @@
+"""Small models and splits for the tests of the driver."""
+
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+from torch import nn
+
+
+@dataclasses.dataclass
+class Batch:
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: torch.Tensor
+
+
+@dataclasses.dataclass
+class MemorySplit:
+    """A split that is three tensors."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: torch.Tensor
+
+    @property
+    def digest(self):
+        parts = (self.ids.sort().values, self.labels[self.ids.argsort()])
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+
+    def __len__(self):
+        return len(self.labels)
+
+    def subset(self, indices):
+        return MemorySplit(self.images[indices], self.labels[indices], self.ids[indices])
+
+    def batches(self, batch_size, *, shuffle_seed=None, augment=None, device="cpu"):
+        for start in range(0, len(self), batch_size):
+            part = slice(start, start + batch_size)
+            yield Batch(self.images[part].clone(), self.labels[part], self.ids[part])
+
+
+class Killed(BaseException):
+    """What no code catches by mistake."""
+
+
+class Curved(nn.Module):
+    """A few classes, a loss that goes up and down within the ball, dropout, and a count of its passes."""
+
+    def __init__(self, classes=4, seed=2, scale=3.0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.inner = nn.Parameter(scale * torch.randn(16, 48, generator=generator))
+        self.outer = nn.Parameter(torch.randn(classes, 16, generator=generator))
+        self.register_buffer("shift", torch.zeros(classes))
+        self.drop = nn.Dropout(0.5)
+        self.widths = []
+        self.stop_at = None
+        self.damage = lambda number, logits: logits
+
+    def forward(self, images):
+        if self.stop_at is not None and len(self.widths) == self.stop_at:
+            raise Killed
+        self.widths.append(len(images))
+        logits = torch.sin(self.drop(images).flatten(1) @ self.inner.T) @ self.outer.T + self.shift
+        return self.damage(len(self.widths), logits)
+
+
+def _split_of(model, images=14, classes=4, seed=7, wrong=2):
+    """Return images that the model classifies correctly, but for the last few."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(images, 3, 4, 4, generator=generator)
+    widths, model.widths = model.widths, []
+    with torch.no_grad():
+        labels = model.eval()(points.to(model.inner.dtype)).argmax(1)
+    model.widths = widths
+    if wrong:
+        labels[-wrong:] = (labels[-wrong:] + 1) % classes
+    return MemorySplit(points, labels, 1000 + 3 * torch.arange(images) % 41)
+
+
+@pytest.fixture
+def curved():
+    return Curved
+
+
+@pytest.fixture
+def killed():
+    return Killed
+
+
+@pytest.fixture
+def split_of():
+    return _split_of
+
+
+@pytest.fixture
+def memory_split():
+    return MemorySplit

@@ -1,0 +1,59 @@
+import dataclasses
+
+import pytest
+
+from robustpeft.attacks import ATTACKS, FGSM, PGD, AttackPlan
+from robustpeft.attacks.ensemble import Ensemble, stage_stream
+from robustpeft.errors import UserError
+from robustpeft.types import L2, Linf
+
+
+@dataclasses.dataclass(frozen=True)
+class Three(Ensemble):
+    cost = "those of its stages"
+
+    def stages(self, classes):
+        return FGSM(), PGD(steps=classes), PGD(steps=5)
+
+
+PLAN = AttackPlan((PGD(), Three()), (Linf(1 / 255), Linf(8 / 255), L2(0.5)))
+
+
+def test_stages_come_attack_by_attack_threat_by_threat_each_with_a_name_of_its_own():
+    stages = PLAN.stages(10, dict(ATTACKS))
+    places = [(stage.attack, stage.threat, stage.number) for stage in stages]
+    assert places == sorted(places)
+    assert len(places) == 3 * (1 + 3)
+    keys = [stage.key(PLAN) for stage in stages]
+    assert len(set(keys)) == len(keys)
+    assert keys[1] == "0.pgd@linf 8/255"
+    assert keys[3].endswith(":Three/0.fgsm@linf 1/255")
+    assert keys[-1].endswith(":Three/2.pgd@l2 0.5")
+    assert keys[-1].startswith("1.")
+    assert stages[4].search == PGD(steps=10)
+
+
+def test_two_stages_of_one_class_use_different_chance_and_a_search_alone_its_own():
+    stages = PLAN.stages(10, dict(ATTACKS))
+    assert [stage.stream for stage in stages[3:6]] == ["FGSM", "PGD/1", "PGD/2"]
+    assert stages[0].stream == stage_stream(0, PGD()) == "PGD"
+
+
+@pytest.mark.parametrize(
+    ("attacks", "threats", "sentence"),
+    [
+        ((), (Linf(0.1),), "at least one attack and one threat"),
+        ((PGD(),), (), "at least one attack and one threat"),
+        ((PGD(),), (Linf(0.2), Linf(0.1)), "ascending epsilon; linf 0.1 follows linf 0.2"),
+        ((PGD(),), (Linf(0.1), Linf(0.1)), "ascending epsilon; linf 0.1 follows linf 0.1"),
+        ((PGD(),), (Linf(0.2), L2(0.2), Linf(0.1)), "ascending epsilon; linf 0.1 follows linf 0.2"),
+        ((PGD(),), (Linf(0.1), Linf(0.1 + 1e-9)), "two threats have one name, linf 0.1"),
+    ],
+)
+def test_a_plan_without_a_meaning_is_refused(attacks, threats, sentence):
+    with pytest.raises(UserError, match=sentence):
+        AttackPlan(attacks, threats)
+
+
+def test_norms_may_come_in_any_order():
+    AttackPlan((PGD(),), (L2(0.5), Linf(0.1), L2(0.7), Linf(0.3)))

@@ -1,0 +1,258 @@
+import dataclasses
+
+import pytest
+import torch
+
+from robustpeft.attacks import PGD, Course, Judge, Query, Search, State
+from robustpeft.attacks.jobs import Job, Work
+from robustpeft.attacks.slots import Slots
+from robustpeft.errors import UserError
+from robustpeft.types import Linf
+
+HERE = Linf(0.1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seen(State):
+    """Counts the looks."""
+
+    points: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Stroll(Search[Seen]):
+    """Looks at random points: what it sees depends on image, run and pass, and it can end early."""
+
+    passes: int = 5
+    runs: int = 1
+    early: int = 99
+    unseen_end: bool = False
+    reach: float = 0.1
+    inside: bool = True
+
+    cost = "passes"
+
+    def course(self, classes):
+        return Course(self.passes, self.runs, unseen_end=self.unseen_end, inside=self.inside)
+
+    def init(self, target):
+        return Seen(
+            step=torch.zeros_like(target.labels), done=torch.zeros_like(target.labels) > 0, points=target.images
+        )
+
+    def propose(self, target, state):
+        if self.unseen_end:
+            return Query(state.points)
+        return Query(self._moved(target))
+
+    def update(self, target, state, reply):
+        step = state.step + 1
+        return Seen(step=step, done=step >= self.early, points=self._moved(target))
+
+    def _moved(self, target):
+        return target.images + self.reach * (2 * target.noise.uniform((3, 4, 4)) - 1)
+
+
+class Brightness:
+    """Class 1 if the first pixel is brighter than in the image by a threshold; counts what it is asked."""
+
+    def __init__(self, above):
+        self.above, self.seen = above, []
+
+    def __call__(self, images):
+        self.seen.append(images)
+        score = images[:, 0, 0, 0] - 0.5 - self.above
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
+
+def work(search, view, width=3, judge=None):
+    return Work(view, Judge(judge or view, width), search, "s", "0.x@linf 0.1", HERE, 5, 2, width)
+
+
+def jobs(number, runs_done=0):
+    return [
+        Job(torch.full((3, 4, 4), 0.5), 0, 10 + place, torch.tensor([1.0, 0]), run=runs_done) for place in range(number)
+    ]
+
+
+def run(what, todo):
+    found = []
+    slots = Slots(what, iter(todo), found.extend)
+    slots.run()
+    return slots, {(each.row.image, each.row.run): each for each in found}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_search_that_finds_nothing_takes_every_pass_of_every_run(number, runs):
+    view = Brightness(1.0)
+    slots, found = run(work(Stroll(runs=runs), view), jobs(number))
+    assert found.keys() == {(10 + place, turn) for place in range(number) for turn in range(runs)}
+    assert all((each.row.forwards, each.row.broken, each.point) == (5, False, None) for each in found.values())
+    assert slots.passes == 5 * runs * -(-number // 3)
+    assert {len(points) for points in view.seen} == {3}
+    assert slots.passes * 3 - slots.idle == number * runs * 5
+
+
+def test_what_an_image_is_shown_depends_on_its_run_and_pass_and_not_on_its_company():
+    shown = {}
+    for number in (1, 3, 7):
+        view = Brightness(0.08)
+        _, found = run(work(Stroll(passes=40, runs=2), view), jobs(number))
+        for key, each in found.items():
+            row = dataclasses.replace(each.row, seconds=0)
+            assert shown.setdefault(key, row) == row
+    assert {row.broken for row in shown.values()} == {True, False}
+    assert len({row.step for row in shown.values()}) > 2
+
+
+def test_an_image_that_breaks_has_the_point_the_step_and_the_norm():
+    view = Brightness(0.05)
+    _, found = run(work(Stroll(passes=40), view), jobs(5))
+    for each in found.values():
+        assert each.row.broken
+        assert each.point[0, 0, 0] > 0.55
+        assert each.row.norm == float((each.point.double() - 0.5).abs().max())
+        assert each.row.forwards == each.row.step + 1
+        assert each.row.margin == pytest.approx(float(each.point[0, 0, 0]) - 0.55, abs=1e-6)
+
+
+def test_a_run_that_has_nothing_left_to_do_ends_there():
+    _, found = run(work(Stroll(early=2), Brightness(1.0)), jobs(4))
+    assert {each.row.forwards for each in found.values()} == {2}
+
+
+def test_the_end_that_nobody_saw_is_shown_to_the_judge_alone():
+    view = Brightness(0.0)
+    _, found = run(work(Stroll(passes=2, unseen_end=True), view), jobs(8))
+    assert {each.row.broken for each in found.values()} == {True, False}
+    assert {each.row.forwards for each in found.values()} == {3}
+    for each in found.values():
+        assert each.row.broken == (each.row.margin > 0)
+        assert each.row.step == (2 if each.row.broken else 0)
+
+
+def test_what_the_judge_refutes_goes_on_and_has_the_judges_margin():
+    _, found = run(work(Stroll(passes=6), Brightness(-1.0), judge=Brightness(1.0)), jobs(4))
+    for each in found.values():
+        assert not each.row.broken
+        assert each.row.forwards == 12
+        assert -1.0 < each.row.margin < -0.9  # the clean image has -1, what the search saw is above 0
+
+
+def test_what_lies_outside_is_no_success_of_a_search_that_may_look_there():
+    _, found = run(work(Stroll(passes=6, reach=0.3, inside=False), Brightness(-1.0)), jobs(4))
+    assert not any(each.row.broken for each in found.values())
+    assert all(each.row.margin == -1.0 for each in found.values())  # of the clean image
+
+
+def test_a_search_that_leaves_the_ball_though_it_must_not_is_caught():
+    with pytest.raises(RuntimeError, match="Stroll left the ball"):
+        run(work(Stroll(reach=0.3), Brightness(-1.0)), jobs(4))
+
+
+def test_idle_slots_mirror_one_that_is_busy():
+    view = Brightness(1.0)
+    run(work(Stroll(passes=4), view, width=4), jobs(1))
+    assert len(view.seen) == 4
+    for points in view.seen:
+        assert torch.equal(points, points[:1].expand_as(points))
+
+
+def test_what_is_not_finite_is_said_in_the_pass_in_which_it_occurs():
+    view = Brightness(1.0)
+
+    def ailing(images):
+        logits = view(images)
+        return logits / 0 if len(view.seen) == 3 else logits
+
+    with pytest.raises(UserError, match="logits that are not finite"):
+        run(work(Stroll(), ailing, judge=view), jobs(9))
+    assert len(view.seen) == 3
+
+
+@pytest.mark.parametrize("after", range(1, 14))
+def test_unfinished_jobs_go_on_where_they_were(after):
+    what = work(Stroll(passes=30, runs=2), Brightness(0.09))
+    whole = run(what, jobs(5))[1]
+    found, left, todo = [], [], iter(jobs(5))
+
+    class StoppedError(Exception):
+        pass
+
+    def after_pass():
+        if slots.passes >= after:
+            left.extend(slots.unfinished())
+            raise StoppedError
+
+    slots = Slots(what, todo, found.extend)
+    with pytest.raises(StoppedError):
+        slots.run(after_pass)
+    Slots(what, iter([*left, *todo]), found.extend).run()
+    rows = {(each.row.image, each.row.run): dataclasses.replace(each.row, seconds=0) for each in found}
+    assert rows == {key: dataclasses.replace(each.row, seconds=0) for key, each in whole.items()}
+    assert len(found) == len(rows)
+
+
+def test_the_last_look_of_all_needs_no_gradient():
+    backwards = []
+
+    def view(images):
+        images.register_hook(lambda gradient: backwards.append(1)) if images.requires_grad else None
+        return torch.stack([images.sum((1, 2, 3)) * 0, -images.sum((1, 2, 3))], dim=1)
+
+    _, found = run(work(PGD(steps=4), view), jobs(3))
+    assert len(backwards) == 4
+    assert {(each.row.forwards, each.row.backwards) for each in found.values()} == {(5, 4)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternate(Stroll):
+    """Wants a gradient in every other pass only."""
+
+    def course(self, classes):
+        return Course(self.passes, self.runs, gradients=self.passes, every=2, loss="margin")
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_those_who_want_gradients_in_every_other_pass_take_them_together(number):
+    forwards, backwards = [], []
+
+    def view(images):
+        forwards.append(1)
+        if images.requires_grad:
+            images.register_hook(lambda gradient: backwards.append(1))
+        return torch.stack([images.sum((1, 2, 3)) * 0, -images.sum((1, 2, 3))], dim=1)
+
+    slots, found = run(work(Alternate(passes=6, runs=2), view), jobs(number))
+    assert {(each.row.forwards, each.row.backwards) for each in found.values()} == {(6, 3)}
+    assert len(found) == 2 * number
+    assert len(forwards) == slots.passes
+    assert len(backwards) == slots.passes // 2
+
+
+def test_a_job_out_of_step_waits_for_its_turn():
+    view = Brightness(above=9.0)
+    left = []
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(slots, at):
+        def after_pass():
+            if slots.passes == at:
+                left.extend(slots.unfinished())
+                raise Stop
+
+        return after_pass
+
+    what = work(Alternate(passes=6), lambda images: view(images) + 0 * images.sum((1, 2, 3))[:, None])
+    whole = run(what, jobs(4))[1]
+    slots = Slots(what, iter(jobs(4)), lambda found: None)
+    with pytest.raises(Stop):
+        slots.run(stop(slots, 3))
+    found = []
+    Slots(what, iter([jobs(4)[3], *left]), found.extend).run()
+    assert {each.row.image: dataclasses.replace(each.row, seconds=0) for each in found} == {
+        image: dataclasses.replace(each.row, seconds=0) for (image, _), each in whole.items()
+    }

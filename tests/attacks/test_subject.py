@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import nn
+
+from robustpeft.attacks.subject import (
+    check_same_answers,
+    default_slots,
+    device_of,
+    in_its_precision,
+    model_digest,
+)
+from robustpeft.errors import UserError
+
+
+def test_a_digest_tells_kinds_names_shapes_types_and_values_apart():
+    def build(*layers):
+        torch.manual_seed(0)
+        return nn.Sequential(*layers)
+
+    torch.manual_seed(0)
+    one = nn.Linear(2, 3)
+    kinds = [one, nn.Sequential(one), nn.Linear(3, 2), nn.Linear(2, 3).half(), nn.BatchNorm2d(3), nn.Identity()]
+    changed = nn.Linear(2, 3)
+    changed.load_state_dict(one.state_dict())
+    assert model_digest(changed) == model_digest(one)
+    changed.weight.data[0, 0] = torch.nextafter(changed.weight.data[0, 0], torch.tensor(9.0))
+    assert len({model_digest(model) for model in [*kinds, changed]}) == len(kinds) + 1
+    assert model_digest(lambda images: images) == "unknown"
+
+
+@pytest.mark.parametrize(("size", "slots"), [(16, 64), (32, 64), (128, 32), (224, 10), (512, 8)])
+def test_slots_are_half_a_megapixel_on_a_cpu(size, slots):
+    assert default_slots(torch.zeros(1, 3, size, size)) == slots
+
+
+def test_a_model_lies_where_its_first_parameter_does():
+    assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
+    assert device_of(nn.Identity()).type == device_of(lambda images: images).type == "cpu"
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_images_are_rounded_for_a_model_that_is_all_in_one_half_precision(kind):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).to(kind)
+    narrow = kind in (torch.float16, torch.bfloat16)
+    images = torch.rand(1, 3, 2, 2, requires_grad=True)
+    seen = in_its_precision(model, lambda given: given)(images)
+    assert seen.dtype == (kind if narrow else torch.float32)
+    seen.sum().backward()
+    assert images.grad.dtype == torch.float32
+    mixed = nn.Sequential(nn.Linear(2, 2).to(kind), nn.Linear(2, 2))
+    assert in_its_precision(mixed, lambda given: given)(images) is images
+    assert in_its_precision(lambda given: given, lambda given: given)(images) is images
+
+
+def test_answers_may_differ_by_rounding_but_not_by_more():
+    before = torch.tensor([[5.0, -10.0, 0.0]])
+    check_same_answers(before, lambda: before + 0.05)
+    with pytest.raises(UserError, match="answers otherwise than when this ledger was begun"):
+        check_same_answers(before, lambda: before + 0.2)
+    with pytest.raises(UserError, match="answers otherwise"):
+        check_same_answers(before, lambda: before[:, :2])
+    answers = iter([before + 1, before + 2])
+    check_same_answers(before, lambda: next(answers))  # at random: nothing can be said

@@ -1,0 +1,89 @@
+"""What is left of a plan whose process was killed? The rows of the driver are tested beside it; here it dies truly."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from robustpeft.records import read_ledger
+
+KILLER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+
+import torch
+from robustpeft.attacks import APGD, PGD, AttackPlan, Driver
+from robustpeft.backbones import load_backbone
+from robustpeft.data import Digits
+from robustpeft.types import Linf
+
+torch.set_num_threads(1)
+root, processes, moments = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+chance = random.Random(processes)
+model, split = load_backbone("digits_vit"), Digits().load().test.take(40)
+plan = AttackPlan((PGD(steps=10, restarts=2), APGD(steps=10)), (Linf(2 / 255), Linf(6 / 255)))
+
+
+def start(directory, shard, share):  # a copy of this process, for importing takes longer than the attacks
+    child = os.fork()
+    if child == 0:
+        try:
+            Driver(slots=8, directory=directory, shard=shard, snapshot_share=share, keep_images=True).run(
+                model, split, plan
+            )
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    return child
+
+
+def finish(children):
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+shards = [(number, processes) for number in range(processes)]
+begun = time.perf_counter()
+finish([start(root / "whole", shard, 0.2) for shard in shards])
+length = time.perf_counter() - begun
+killed = 0
+for number in range(moments):
+    directory, share = root / f"{number}", 1.0 if number % 2 else 0.1
+    for _ in range(1 + number % 3):
+        children, waits = [start(directory, shard, share) for shard in shards], [0.0]
+        waits += sorted(chance.uniform(0, length) for _ in shards)
+        for child, before, after in zip(children, waits, waits[1:]):
+            time.sleep(after - before)
+            os.kill(child, signal.SIGKILL)
+            killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    finish([start(directory, shard, share) for shard in shards])
+print(json.dumps({"killed": killed, "length": length}))
+"""
+
+
+def kept(directory):
+    header, rows = read_ledger(directory)
+    return header, [dataclasses.replace(row, seconds=0) for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_killed_at_random_moments_and_begun_again_leave_the_ledger_of_one_left_alone(tmp_path, processes):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, str(tmp_path), str(processes), "20"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["killed"] > 10 * processes
+    header, rows = kept(tmp_path / "whole")
+    assert {row.broken for row in rows} == {True, False}
+    for number in range(20):
+        assert kept(tmp_path / f"{number}") == (header, rows)
+        assert not list((tmp_path / f"{number}").glob("slots-*"))
