@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -18,16 +19,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from typer.main import get_command
 
+from robustpeft.backbones import FAMILIES, Backbone, Family, ImageClassifier, wrap
 from robustpeft.cli.app import app
 from robustpeft.cli.catalogue import TOPICS, entries_of
+from robustpeft.errors import UserError
+from robustpeft.pet import METHODS, PEFT, LNLoRA, NormsAndBiases, PETMethod
 from robustpeft.records import Rate, read_record
 from robustpeft.study.arms import Comparison, Trial, comparison_table, selection_list
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src" / "robustpeft"
 RESULTS = ROOT / "docs" / "results"
+WITH_FIELDS = {"combined": LNLoRA() + NormsAndBiases(), "peft": PEFT("dora", {"r": 8})}
 MARKED = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL)
 
 
@@ -97,6 +103,43 @@ def choices(topic: str) -> str:
     return markdown_table(("name", "what it is"), [row[:2] for row in rows])
 
 
+def techniques() -> str:
+    """Return what each technique declares, its size by its own formula, and its count on an example of each family."""
+    models = {name: _example(family) for name, family in FAMILIES.items()}
+    rows = []
+    for name, cls in METHODS.items():
+        method = WITH_FIELDS[name] if name in WITH_FIELDS else cls()
+        counts = [_counted(method, model) for model in models.values()]
+        declared = ["yes" if each else "no" for each in (method.identity_at_start, method.mergeable)]
+        said = " ".join((inspect.getdoc(cls) or "").split())
+        size = re.search(r"without the head: (.*?)(?:[.;:] |[.;:]?$)", said)
+        rows.append((f"`{name}`", size[1].replace("``", "`") if size else "", *declared, *counts))
+    return markdown_table(("name", "trained parameters", "identity at start", "mergeable", *models), rows)
+
+
+def _example(family: Family) -> ImageClassifier:
+    """Return a network of a family that has shapes and no values."""
+    with torch.device("meta"):
+        package, _, name = family.example.partition(".")
+        if not name:
+            return Backbone(family.example, weights=False, num_classes=1000).load()
+        library = importlib.import_module(package)
+        return wrap(getattr(library, name)(library.ViTConfig(num_labels=1000)))
+
+
+def _counted(method: PETMethod, model: ImageClassifier) -> str:
+    """Return what is trained when it is attached, in which the closed form has to agree; or that it is refused."""
+    try:
+        handle = method.attach(model)
+    except UserError:
+        return "refused"
+    trained = handle.num_parameters - handle.num_head_parameters
+    handle.detach()
+    if trained != method.count(model):
+        raise ValueError(f"{method!r} counts {method.count(model)} on {model.name}, and trains {trained}")
+    return f"{trained:,}"
+
+
 def commands() -> str:
     """Return every command of the command line with its arguments and options."""
     group: Any = get_command(app)
@@ -158,6 +201,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "demo": demo,
     "arms": lambda: comparison_table(kept("arms"), reference="full tuning, adversarial"),
     "trials": lambda: selection_list(kept("arms")),
+    "techniques": techniques,
     **{topic: partial(choices, topic) for topic in TOPICS},
 }
 """What can be generated, by the name in its marker."""

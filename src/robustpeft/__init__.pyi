@@ -46,6 +46,7 @@ from .perturbations import (
 )
 from .pet import (
     METHODS as METHODS,
+    PEFT as PEFT,
     PETROBUSTNESS as PETROBUSTNESS,
     SSF as SSF,
     VPT as VPT,

@@ -275,3 +275,40 @@ def test_the_families_say_what_they_cover_by_an_example_that_exists():
         assert name == "hf_vit" or timm.is_model(family.example)
     with pytest.raises(dataclasses.FrozenInstanceError):
         FAMILIES["vit"].covers = ""
+
+
+def default_of(name):
+    if name == "combined":
+        return room.LNLoRA(r=2) + room.NormsAndBiases()
+    if name == "peft":
+        return room.PEFT("dora", {"r": 2})
+    cls = room.METHODS[name]
+    small = {"r": 2} if "r" in cls.__dataclass_fields__ else {}
+    return cls(**small)
+
+
+@pytest.mark.parametrize("name", room.METHODS)
+@pytest.mark.parametrize("kind", sorted(WORKS))
+def test_every_technique_with_its_defaults_keeps_what_it_declares_or_is_refused_in_attach_and_count_alike(kind, name):
+    model, method = build(kind), default_of(name)
+    logits = answer(model)
+    try:
+        count = method.count(model)
+    except UserError:
+        with pytest.raises(UserError):
+            method.attach(model)
+        assert name not in ("full", "linear_probe", "bitfit", "lora", "lnlora", "fulllora")
+        return
+    handle = method.attach(model)
+    assert handle.num_parameters - handle.num_head_parameters == count
+    # Full tuning of a ConViT wants gradients of its positions, whose product rounds otherwise then.
+    assert torch.allclose(answer(model), logits, rtol=0.0, atol=1e-6) is method.identity_at_start
+    shake(handle)
+    torch.testing.assert_close(view_answer(model), answer(model), rtol=1e-4, atol=1e-4)
+    if method.mergeable:
+        shaken = answer(model)
+        handle.merge()
+        torch.testing.assert_close(answer(model), shaken, rtol=1e-4, atol=1e-4)
+    else:
+        handle.detach()
+        assert torch.equal(answer(model), logits)

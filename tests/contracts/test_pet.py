@@ -15,6 +15,7 @@ from robustpeft.backbones import ImageClassifier, Normalize, find_seams
 from robustpeft.pet import (
     METHOD_AXIS,
     METHODS,
+    PEFT,
     SSF,
     VPT,
     Adapter,
@@ -72,6 +73,8 @@ EXAMPLES = (
     Adapter("post", bottleneck=4, blocks=(-1,), init="normal"),
     AdaptFormer(bottleneck=8, activation="gelu", blocks=(0,), init="houlsby"),
     VPT(num_prompts=3, init="uniform"),
+    PEFT("dora", {"r": 3}),
+    PEFT("vera", {"r": 8, "target_modules": ["fc1", "qkv"]}),
     Combined((SSF(), AdaptFormer(bottleneck=16), BitFit())),
     Combined((LastBlocks(1), LoRA(r=2, components=("q", "v")), AdapterPlus(bottleneck=2, blocks=(0,)))),
 )

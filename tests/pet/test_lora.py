@@ -1,7 +1,9 @@
+import json
+
 import pytest
 import torch
 
-from robustpeft.pet import LoRA
+from robustpeft.pet import LoRA, load_adapter
 from robustpeft.types import COMPONENTS, UserError
 
 BLOCK_MAPS = ("q", "k", "v", "proj", "fc1", "fc2")
@@ -67,3 +69,51 @@ def test_what_does_not_fit_the_network_is_refused_and_nothing_is_attached(model,
 def test_a_rank_of_zero_is_refused_at_once():
     with pytest.raises(UserError, match="r must be at least 1; got 0"):
         LoRA(r=0)
+
+
+def test_the_head_can_be_adapted_like_any_other_map(build, images, shake, tmp_path):
+    model = build()
+    head = model.network.head.weight.detach().clone()
+    with torch.no_grad():
+        features = model.features(images)
+        before = model(images)
+    method = LoRA(r=3, alpha=6.0, components=("q", "head"))
+    handle = method.attach(model)
+    assert torch.equal(model(images), before)
+    trained = handle.named_parameters()
+    assert {name for name in trained if name.startswith("head")} == {"head.adapter.A.head", "head.adapter.B.head"}
+    assert handle.num_head_parameters == 0
+    assert handle.num_parameters == method.count(model) == 2 * 3 * (32 + 32) + 3 * (32 + 5)
+    branch = {name.rsplit(".", 2)[1]: p for name, p in trained.items() if name.startswith("head")}
+    with torch.no_grad():
+        branch["B"].normal_(generator=torch.Generator().manual_seed(3))
+        wanted = before + 2.0 * features @ branch["A"].T @ branch["B"].T
+    torch.testing.assert_close(model(images), wanted)
+    shake(handle)
+    handle.save(tmp_path)
+    other = build()
+    with torch.no_grad():
+        other.network.head.weight.normal_()
+        other.network.head.bias.normal_()
+        foreign = other.network.head.weight.clone()
+    again = load_adapter(other, tmp_path)
+    torch.testing.assert_close(other(images), model(images), rtol=0, atol=0)
+    assert not other.network.head.weight.requires_grad
+    again.detach()
+    assert torch.equal(other.network.head.weight, foreign)
+    handle.detach()
+    assert torch.equal(model.network.head.weight, head)
+    assert torch.equal(model(images), before)
+
+
+def test_an_adapted_head_is_merged_and_is_not_written_as_pefts(build, images, shake, tmp_path):
+    model = build()
+    handle = LoRA(r=2, components=("v", "head")).attach(model)
+    shake(handle)
+    handle.save(tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "ROBUSTPEFT_LORA"
+    with torch.no_grad():
+        wanted = model(images)
+    handle.merge()
+    torch.testing.assert_close(model(images), wanted, rtol=0, atol=1e-5)
+    assert type(model.network.head) is torch.nn.Linear

@@ -51,7 +51,7 @@ def test_everything_there_is_can_be_selected():
     ("components", "blocks", "message"),
     [
         (["fc3"], None, r"unknown component 'fc3'; did you mean 'fc1'\?|unknown component 'fc3'; did you mean 'fc2'\?"),
-        (["q", "proj"], None, "this toy has no 'proj'; it has patch_embed, q, k, v, fc1$"),
+        (["q", "proj"], None, "this toy has no 'proj'; it has patch_embed, q, k, v, fc1, head$"),
         (["q"], [1, 3, -1], r"blocks \[-1, 3\] do not exist; this network has blocks 0 to 2"),
         ([], None, r"components \[\] match nothing; this network has patch_embed, q, k, v, fc1"),
         (["q"], [], r"components \['q'\] match nothing"),
@@ -67,7 +67,7 @@ def test_a_choice_that_matches_nothing_lists_what_there_is(components, blocks, m
 def test_why_a_component_is_missing_is_said():
     seams = dataclasses.replace(SEAMS, absent="its attention is closed")
     with pytest.raises(
-        UserError, match=r"this toy has no 'proj'; it has patch_embed, q, k, v, fc1; its attention is closed$"
+        UserError, match=r"this toy has no 'proj'; it has patch_embed, q, k, v, fc1, head; its attention is closed$"
     ):
         seams.select(["proj"])
 

@@ -20,6 +20,7 @@ from robustpeft.pet.linear_probe import LinearProbe
 from robustpeft.pet.lnlora import LNLoRA
 from robustpeft.pet.lora import LoRA
 from robustpeft.pet.norms_and_biases import NormsAndBiases
+from robustpeft.pet.peft import PEFT
 from robustpeft.pet.peft_lora import PeftLoRA
 from robustpeft.pet.per_head_lora import PerHeadLoRA
 from robustpeft.pet.rank_map import rank_map
@@ -32,6 +33,7 @@ from robustpeft.types import Axis
 __all__ = [
     "METHODS",
     "METHOD_AXIS",
+    "PEFT",
     "PETROBUSTNESS",
     "SSF",
     "VPT",
@@ -74,6 +76,7 @@ METHODS: Mapping[str, type[PETMethod]] = {
     "lnlora": LNLoRA,
     "lora": LoRA,
     "norms_and_biases": NormsAndBiases,
+    "peft": PEFT,
     "peft_lora": PeftLoRA,
     "per_head_lora": PerHeadLoRA,
     "ssf": SSF,

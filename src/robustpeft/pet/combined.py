@@ -21,7 +21,8 @@ __all__ = ["Combined"]
 class Combined(PETMethod):
     """All of several techniques; each parameter is trained once.
 
-    It is the identity at the start, and mergeable, if all of them are.
+    It is the identity at the start, and mergeable, if all of them are. Trained parameters without the head: those of
+    the parts, each once.
 
     Args:
         methods: At least two; no two of them may wrap the same layer.

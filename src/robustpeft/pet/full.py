@@ -17,7 +17,10 @@ __all__ = ["Full"]
 @final
 @dataclass(frozen=True)
 class Full(PETMethod):
-    """Every parameter is trained: all of them, less the head's."""
+    """Every parameter is trained.
+
+    Trained parameters without the head: all of the network's.
+    """
 
     mergeable: ClassVar[bool] = True
 

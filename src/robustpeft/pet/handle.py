@@ -31,6 +31,9 @@ class AdapterHandle:
         modules: New modules by the path of the leaf they stand for.
         inserts: New modules that run between layers.
         thawed: Names of existing parameters that are trained too, besides the head.
+
+    A head that a new module stands for is frozen like any other layer. As no digest of the backbone speaks of it, its
+    values are kept with what is trained.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class AdapterHandle:
         self._names_before = frozenset(network.state_dict())
         self._required_grad = {name: p.requires_grad for name, p in self._before.items()}
         self._heads = tuple(f"{h}." for h in model.seams.heads) if model.seams else ()
-        thawed = thawed | {n for n in self._before if n.startswith(self._heads)}
+        adapted = tuple(head for head in self._heads if head.removesuffix(".") in modules)
+        self._kept = frozenset(n for n in self._before if adapted and n.startswith(adapted)) - thawed
+        thawed = thawed | {n for n in self._before if n.startswith(self._heads)} - self._kept
         if unknown := thawed - self._before.keys():
             raise UserError(f"{method!r} trains {sorted(unknown)[0]!r}, which the network does not have")
-        self._originals = {name: self._before[name].detach() for name in sorted(thawed)}
+        self._originals = {name: self._before[name].detach() for name in sorted(thawed | self._kept)}
         for name, original in self._originals.items():
             self._before[name].data = original.clone()  # the old storage may be shared with other models
         self._replaced = {path: network.get_submodule(path) for path in modules}
@@ -73,7 +78,7 @@ class AdapterHandle:
         return {
             name: parameter
             for name, parameter in self.model.network.named_parameters()
-            if name in self._originals or name not in self._before
+            if (name in self._originals and name not in self._kept) or name not in self._before
         }
 
     def parameters(self) -> list[nn.Parameter]:
@@ -91,8 +96,8 @@ class AdapterHandle:
         return sum(p.numel() for name, p in self.named_parameters().items() if self.is_head(name))
 
     def is_head(self, name: str) -> bool:
-        """Return whether the parameter of this name belongs to a classification head."""
-        return name.startswith(self._heads)
+        """Return whether the parameter of this name is a classification head's own."""
+        return name in self._before and name.startswith(self._heads)
 
     def layers(self) -> dict[str, nn.Module]:
         """Return the new modules that stand for layers of the network, by path."""
@@ -104,8 +109,11 @@ class AdapterHandle:
         return frozenset(self.model.network.state_dict().keys() - self._names_before)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the trained tensors by name, detached; they share memory with the model."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters().items()}
+        """Return what is trained, and frozen heads, by name, detached; they share memory with the model."""
+        return {name: parameter.detach() for name, parameter in self._saved().items()}
+
+    def _saved(self) -> dict[str, nn.Parameter]:
+        return self.named_parameters() | {name: self._before[name] for name in sorted(self._kept)}
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor], origin: str = "the state") -> None:
@@ -114,7 +122,7 @@ class AdapterHandle:
         Raises:
             UserError: If a name is missing or unexpected or a shape differs; nothing is copied then.
         """
-        mine = self.named_parameters()
+        mine = self._saved()
         missing, unexpected = sorted(mine.keys() - tensors.keys()), sorted(tensors.keys() - mine.keys())
         shapes = [
             f"{name} is {tuple(tensors[name].shape)}, not {tuple(p.shape)}"

@@ -16,7 +16,10 @@ __all__ = ["LinearProbe"]
 @final
 @dataclass(frozen=True)
 class LinearProbe(PETMethod):
-    """Only the head is trained: 0 parameters without it."""
+    """Only the head is trained.
+
+    Trained parameters without the head: none.
+    """
 
     mergeable: ClassVar[bool] = True
 

@@ -34,7 +34,8 @@ class LoRA(PETMethod):
     Args:
         r: Rank, at least 1 and at most the smaller side of each map.
         alpha: Numerator of the scaling; None for alpha = r, also where `rank_pattern` gives another r.
-        components: Which linear maps, of ``patch_embed, q, k, v, proj, fc1, fc2``.
+        components: Which linear maps, of ``patch_embed, q, k, v, proj, fc1, fc2, head``, and ``reduction`` in Swin. The
+            head is trained as a whole unless it is among them: then it is frozen, and its branch is trained.
         dropout: Probability of dropping an input of the branch, in training only.
         blocks: Which blocks, negative ones counted from the end; None for all.
         rslora: The scaling is alpha / sqrt(r) instead of alpha / r.

@@ -34,6 +34,8 @@ class PeftLoRA(PETMethod):
 
     `LoRA` has branches of their own for q, k and v; use that to tune anew, and this for adapters that come from PEFT.
 
+    Trained parameters without the head: ``sum over layers of r (in + out)``.
+
     Args:
         r: Rank, at least 1 and at most the smaller side of each layer.
         alpha: Numerator of the scaling (PEFT's ``lora_alpha``).

@@ -16,6 +16,7 @@ STAGE_COMPONENTS = ("reduction",)
 """What a network of several stages has besides: the linear map that merges 2 x 2 tokens between two stages."""
 
 _ALL_COMPONENTS = (*COMPONENTS, *STAGE_COMPONENTS)
+_HEAD = "head"  # no key component: every technique trains the head, unless it is adapted like the other maps
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Site:
     """One linear map of the network.
 
     Args:
-        component: One of `COMPONENTS` or `STAGE_COMPONENTS`.
+        component: One of `COMPONENTS` or `STAGE_COMPONENTS`, or ``head``.
         module: Dotted path of the module that computes it.
         block: Index of its transformer block; None outside the blocks.
         part: (i, n) if it is the i-th of n equal parts of the module's output (q, k, v of a fused layer); else None.
@@ -131,26 +132,27 @@ class Seams:
         return self.prefix_tokens
 
     def select(self, components: Sequence[str], blocks: Iterable[int] | None = None) -> tuple[Site, ...]:
-        """Return the sites of these components, in these blocks if given.
+        """Return the sites of these components, in these blocks if given; ``head`` stands for the classification heads.
 
         Raises:
             UserError: If a component is unknown, or a choice matches nothing; the message lists what there is.
         """
         if isinstance(components, str):
             raise UserError(f"components are several names, such as ({components!r},); got the text {components!r}")
-        available = self.components
+        known, available = (*_ALL_COMPONENTS, _HEAD), (*self.components, *([_HEAD] if self.heads else []))
         for component in components:
-            if component not in _ALL_COMPONENTS:
-                raise UserError(f"unknown component {component!r}; {nearest_hint(component, _ALL_COMPONENTS)}")
+            if component not in known:
+                raise UserError(f"unknown component {component!r}; {nearest_hint(component, known)}")
             if component not in available:
                 why = f"; {self.absent}" if self.absent else ""
                 raise UserError(f"this {self.family} has no {component!r}; it has {', '.join(available)}{why}")
         wanted = None if blocks is None else set(blocks)
         if wanted is not None and (missing := sorted(wanted - set(range(len(self.blocks))))):
             raise UserError(f"blocks {missing} do not exist; this network has blocks 0 to {len(self.blocks) - 1}")
+        heads = (Site(_HEAD, head) for head in self.heads)
         chosen = tuple(
             s
-            for s in self.sites
+            for s in (*self.sites, *heads)
             if s.component in components and (wanted is None or s.block is None or s.block in wanted)
         )
         if not chosen:

@@ -86,12 +86,23 @@ def _entry(axis: Axis, plain: Any, axes: Sequence[Axis], where: str) -> Any:
             f"{where or axis.base.__name__} must be a {axis.word}: a mapping with {axis.tag!r}, "
             f"one of {', '.join(axis.table)}; got {plain!r}"
         )
+    plain = _with_type(axis, plain)
     found = look_up(axis.table, plain[axis.tag], axis.word)
     if not (issubclass(found, axis.base) and dataclasses.is_dataclass(found)):
         raise UserError(
             f"{_prefix(where)}{plain[axis.tag]!r} is not a {axis.word} (a dataclass derived from {axis.base.__name__})"
         )
     return _dataclass(found, {k: v for k, v in plain.items() if k != axis.tag}, axes, where)
+
+
+def _with_type(axis: Axis, plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``{name: peft:dora, r: 8}`` as ``{name: peft, type: dora, options: {r: 8}}``, where an entry has these."""
+    name, _, kind = plain[axis.tag].partition(":")
+    entry = axis.table.get(name)
+    fields = {f.name for f in dataclasses.fields(entry)} if dataclasses.is_dataclass(entry) else set()
+    if not kind or not fields >= {"type", "options"}:
+        return plain
+    return {axis.tag: name, "type": kind, "options": {k: v for k, v in plain.items() if k != axis.tag}}
 
 
 def _dataclass(cls: type, plain: Mapping[str, Any], axes: Sequence[Axis], where: str) -> Any:
