@@ -52,7 +52,7 @@ def main_table(grid: GridSummary) -> TextTable:
     for summary in grid.arms:
         cells = [
             summary.arm.label,
-            f"{summary.num_trained:,} ({100 * summary.num_trained / summary.num_parameters:.2g} %)",
+            f"{summary.num_trained:,} ({100 * summary.num_trained / summary.num_parameters:.3g} %)",
             _chosen(summary),
             spread_text(summary.measured["clean"]),
             *(spread_text(summary.robust[threat]) for threat in grid.threats),
