@@ -236,11 +236,11 @@ class Slots:
         images = torch.stack([claim.job.image for claim in padded])
         check_within(points, images, self.work.threat, type(self.work.search).__name__)
         verdict = self.work.judge(points[: len(asked)], torch.tensor([claim.job.label for claim in asked]))
-        sizes = self.work.threat.size(points.double() - images.double()).tolist()
+        sizes = self.work.threat.size(points.double() - images.double())[: len(asked)].tolist()
         seconds = (time.perf_counter() - start) / len(asked)
         ended = []
         for claim, prediction, here, size in zip(
-            asked, verdict.predictions.tolist(), verdict.margins.tolist(), sizes, strict=False
+            asked, verdict.predictions.tolist(), verdict.margins.tolist(), sizes, strict=True
         ):
             job = claim.job
             job.forwards += 1

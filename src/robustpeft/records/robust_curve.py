@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from robustpeft.records.audit_record import AuditRecord
@@ -30,7 +31,7 @@ class RobustCurve:
 
         The area of two curves compares only where the largest epsilon and the radii between are the same.
         """
-        steps = zip(self.points, self.points[1:], strict=False)
+        steps = itertools.pairwise(self.points)
         total = sum((b - a) * (one.fraction + other.fraction) / 2 for (a, one), (b, other) in steps)
         return total / self.points[-1][0]
 

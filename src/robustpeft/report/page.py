@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustpeft.records import AuditRecord
@@ -19,6 +18,7 @@ from robustpeft.report.limits import limits
 from robustpeft.report.provenance import data_facts, provenance
 from robustpeft.report.story import attack_story, default_title, paired_sentences
 from robustpeft.report.tables import Table, cost_table, headline_table
+from robustpeft.report.templating import page_templates
 from robustpeft.report.trust import trust
 from robustpeft.report.wording import data_text, date_text, percent_text
 
@@ -77,7 +77,7 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
     shown = publishable(records)
     cost = cost_figure(shown, "cost-figure") if shown else None
     return (
-        _environment()
+        page_templates()
         .get_template("page.html")
         .render(
             title=title or default_title(records),
@@ -102,11 +102,6 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
             limits=limits(records),
         )
     )
-
-
-def _environment() -> Environment:
-    loader = PackageLoader("robustpeft.report", "templates")
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
 
 
 def _markup(svg: str) -> Markup:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustpeft.records import TransferRecord, write_text
 from robustpeft.report.markdown import table_markdown
 from robustpeft.report.story import listing
+from robustpeft.report.templating import page_templates
 from robustpeft.report.transfer_figure import transfer_figure
 from robustpeft.report.transfer_tables import matrix_table, numbered, paired_table, transfer_sentences
 from robustpeft.report.wording import data_text, technique_name, threat_text
@@ -25,20 +25,22 @@ LIMITS = (
 
 def render_transfer_html(record: TransferRecord) -> str:
     """Return the matrix as one HTML document that loads nothing."""
-    loader = PackageLoader("robustpeft.report", "templates")
-    env = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    return env.get_template("transfer.html").render(
-        title=_title(record),
-        data_text=data_text(record.data),
-        date=record.created[:10] or "-",
-        sentences=[sentence.replace(" %", "\u00a0%") for sentence in transfer_sentences(record)],
-        figure=Markup(transfer_figure(record, "transfer")),  # noqa: S704  drawn by this package, numbers only
-        names=numbered(record),
-        matrix=matrix_table(record),
-        paired=paired_table(record),
-        command=record.command,
-        facts=_facts(record),
-        limits=LIMITS,
+    return (
+        page_templates()
+        .get_template("transfer.html")
+        .render(
+            title=_title(record),
+            data_text=data_text(record.data),
+            date=record.created[:10] or "-",
+            sentences=[sentence.replace(" %", "\u00a0%") for sentence in transfer_sentences(record)],
+            figure=Markup(transfer_figure(record, "transfer")),  # noqa: S704  drawn by this package, numbers only
+            names=numbered(record),
+            matrix=matrix_table(record),
+            paired=paired_table(record),
+            command=record.command,
+            facts=_facts(record),
+            limits=LIMITS,
+        )
     )
 
 
