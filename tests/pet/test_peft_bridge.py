@@ -15,6 +15,7 @@ peft = pytest.importorskip("peft")
 LAYERS = ["blocks.0.attn.qkv", "blocks.1.mlp.fc2"]
 # Sizes that divide 32, 96 and 128 channels; every other type takes r.
 OPTIONS = {
+    "adalora": {"init_r": 4, "target_r": 2},
     "c3a": {"block_size": 8},
     "fourierft": {"n_frequency": 30},
     "ia3": {"feedforward_modules": LAYERS[1:]},
@@ -54,7 +55,8 @@ def injected(model, kind, seed=3):
 @pytest.mark.parametrize("kind", TYPES)
 def test_it_computes_what_pefts_own_model_of_the_bare_network_does(kind, model, images):
     network, added = injected(model, kind, seed=0)
-    config = {"dora": ("LORA", {"use_dora": True})}.get(kind, (kind.upper(), {}))
+    config = {"dora": ("LORA", {"use_dora": True}), "adalora": ("ADALORA", {"total_step": 9})}
+    config = config.get(kind, (kind.upper(), {}))
     make = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING[config[0]]
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(0, "peft"))
@@ -145,9 +147,11 @@ def test_added_parameters_are_float32_beside_weights_in_half_precision(model):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("adalora", {}, "peft:adalora is not offered: it moves rank between layers while it trains"),
+        ("osf", {}, "peft:osf is not offered: it projects the gradients while it trains"),
+        ("adalora", {"r": 4}, "peft:adalora takes no 'r' here: say init_r"),
+        ("adalora", {"total_step": 4}, "takes no 'total_step' here: it is the number of steps of tuning"),
         ("prefix_tuning", {}, "for a ViT use vpt"),
-        ("boft", {}, "peft:boft is not offered: it is not tested here; there are c3a, delora"),
+        ("boft", {}, "peft:boft is not offered: it is not tested here; there are adalora, c3a, delora"),
         ("dorra", {}, "PEFT has none of that name; did you mean 'dora'"),
         ("dora", {"rr": 3}, "peft:dora has no key 'rr'; did you mean 'r'"),
         ("dora", {"bias": "all"}, r"takes no 'bias' here: add BitFit\(\)"),

@@ -50,6 +50,8 @@ class MemorySplit:
 class Tunable:
     """A linear model with dropout, of which everything is trained."""
 
+    companion = None
+
     def __init__(self, dropout=0.0):
         self.model = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
         generator = torch.Generator().manual_seed(5)

@@ -12,6 +12,7 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.handle import AdapterHandle
 from robustpeft.pet.inserts import Insert
+from robustpeft.types import Companion
 
 if TYPE_CHECKING:
     from robustpeft.pet.combined import Combined
@@ -41,6 +42,14 @@ class PETMethod(ABC):
     def inserts(self, model: ImageClassifier, seed: int) -> list[Insert]:
         """Return new modules that run between layers; none by default, and the model is not changed."""
         return []
+
+    def companion(self, model: ImageClassifier) -> Companion | None:
+        """Return what it does beside the optimiser while it is trained on `model`; None by default.
+
+        Args:
+            model: This technique is attached to it.
+        """
+        return None
 
     @abstractmethod
     def thawed(self, model: ImageClassifier) -> set[str]:

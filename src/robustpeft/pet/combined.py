@@ -12,6 +12,7 @@ from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
 from robustpeft.pet.in_place import count_named
 from robustpeft.pet.inserts import Insert
+from robustpeft.types import Companion
 
 __all__ = ["Combined"]
 
@@ -67,6 +68,17 @@ class Combined(PETMethod):
                 raise UserError(f"{method!r} and an earlier part both stand at {min(both)[0]}; leave one of them out")
             inserts |= part
         return list(inserts.values())
+
+    def companion(self, model: ImageClassifier) -> Companion | None:
+        """Return the only one among the parts' companions.
+
+        Raises:
+            UserError: If there are two, each of which would act on the other's layers.
+        """
+        found = [companion for method in self.methods if (companion := method.companion(model)) is not None]
+        if len(found) > 1:
+            raise UserError(f"{len(found)} parts of {self!r} train by rules of their own; leave all but one out")
+        return found[0] if found else None
 
     def thawed(self, model: ImageClassifier) -> set[str]:
         """Return the names that any part trains."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.inserts import Insert
 from robustpeft.pet.low_rank import Switchable
+from robustpeft.types import Companion
 
 if TYPE_CHECKING:
     from robustpeft.pet.base import PETMethod
@@ -98,6 +100,12 @@ class AdapterHandle:
     def is_head(self, name: str) -> bool:
         """Return whether the parameter of this name is a classification head's own."""
         return name in self._before and name.startswith(self._heads)
+
+    @cached_property
+    def companion(self) -> Companion | None:
+        """What the technique does beside the optimiser; None if nothing."""
+        self._check_attached()
+        return self.method.companion(self.model)
 
     def layers(self) -> dict[str, nn.Module]:
         """Return the new modules that stand for layers of the network, by path."""

@@ -1,4 +1,4 @@
-"""A technique of the library `peft`, computed by PEFT itself: DoRA, VeRA, OFT, IA3, LoHa, LoKr and others.
+"""A technique of the library `peft`, computed by PEFT itself: DoRA, VeRA, OFT, IA3, AdaLoRA, LoHa, LoKr and others.
 
 Source: `peft` of Hugging Face, its own documentation and papers. Named ``peft:dora`` in recipes, with the keys of
 PEFT's configuration beside it. What differs: its layers stand in the network under our names, the head is trained by
@@ -16,7 +16,9 @@ from torch import nn
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
-from robustpeft.pet.peft_bridge import TYPES, PeftLayer, check_options, inject
+from robustpeft.pet.peft_adalora import RankMover
+from robustpeft.pet.peft_bridge import TYPES, PeftLayer, check_options, configured, inject
+from robustpeft.types import Companion
 
 __all__ = ["PEFT"]
 
@@ -53,8 +55,8 @@ class PEFT(PETMethod):
     is the identity at the start depends on the type; with an ``init...`` among the options it is declared not to be.
 
     Args:
-        type: ``c3a, delora, dora, fourierft, gralora, hira, hra, ia3, loha, lokr, lora, miss, oft, randlora, road,
-            tinylora, vblora, vera`` or ``waveft``.
+        type: ``adalora, c3a, delora, dora, fourierft, gralora, hira, hra, ia3, loha, lokr, lora, miss, oft, randlora,
+            road, tinylora, vblora, vera`` or ``waveft``.
         options: Fields of PEFT's configuration, such as ``r`` and ``target_modules``. Without the latter every linear
             map of the blocks is adapted; by ia3 keys, values and fc2, as in its paper.
     """
@@ -72,10 +74,7 @@ class PEFT(PETMethod):
 
     def modules(self, model: ImageClassifier, seed: int) -> dict[str, nn.Module]:
         """Return PEFT's layers; the model is not changed."""
-        options = {key: _thaw(value) for key, value in self.options.items()}
-        if "target_modules" not in options:
-            options = self._targets(model) | options
-        modules = inject(model.network, self.type, options, seed)
+        modules = inject(model.network, self.type, self._options(model), seed)
         heads = model.seams.heads if model.seams else ()
         if both := sorted(modules.keys() & set(heads)):
             raise UserError(f"{self!r} adapts {both[0]}, the head, which is trained as a whole; name other layers")
@@ -96,6 +95,19 @@ class PEFT(PETMethod):
         added = {id(p): p.numel() for layer in layers for p in layer.parameters()}  # one that layers share counts once
         frozen = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
         return sum(size for key, size in added.items() if key not in frozen)
+
+    def companion(self, model: ImageClassifier) -> Companion | None:
+        """Return what moves AdaLoRA's rank; None for every other type."""
+        if self.type != "adalora":
+            return None
+        layers = [
+            m.adapter for m in model.network.modules() if isinstance(m, PeftLayer) and hasattr(m.adapter, "lora_E")
+        ]
+        return RankMover(layers, configured(self.type, self._options(model)))
+
+    def _options(self, model: ImageClassifier) -> dict[str, Any]:
+        options = {key: _thaw(value) for key, value in self.options.items()}
+        return options if "target_modules" in options else self._targets(model) | options
 
     def _targets(self, model: ImageClassifier) -> dict[str, Any]:
         """Return the linear maps of the blocks, by their paths."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types import derive_seed, frozen_twin
 
-__all__ = ["TYPES", "PeftLayer", "check_options", "inject"]
+__all__ = ["TYPES", "PeftLayer", "check_options", "configured", "inject"]
 
 TYPES: Mapping[str, bool] = {
+    "adalora": True,
     "c3a": False,
     "delora": True,
     "dora": True,
@@ -45,18 +47,27 @@ TYPES: Mapping[str, bool] = {
 """Techniques of PEFT's that are tested here: does the network answer as before, to the last bit, until a first step?"""
 
 _OWN_TRAINING = {
-    "adalora": "it moves rank between layers while it trains",
     "osf": "it projects the gradients while it trains",
     "poly": "it is told the task of each image",
     "xlora": "it mixes adapters that were trained before",
 }
-_VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"dora": ("LORA", {"use_dora": True})}
+_VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "adalora": ("ADALORA", {"total_step": sys.maxsize}),  # set when tuning knows it
+    "dora": ("LORA", {"use_dora": True}),
+}
 _NOT_OURS = {
     "bias": "add BitFit() or NormsAndBiases() to it",
     "modules_to_save": "the head is trained anyway; add LastBlocks() or NormsAndBiases() for more",
     "inference_mode": "whether it trains is up to the handle",
     "task_type": "it has no meaning for images",
     "peft_type": "it is the name behind 'peft:'",
+}
+_NOT_OURS_OF: Mapping[str, Mapping[str, str]] = {
+    "adalora": {
+        "r": "say init_r, from which it starts, and target_r, the mean at the end",
+        "rank_pattern": "it finds that out",
+        "total_step": "it is the number of steps of tuning",
+    },
 }
 _ADAPTER = "default"
 
@@ -117,11 +128,12 @@ def check_options(kind: str, options: Mapping[str, Any]) -> None:
             why = f"PEFT has none of that name; {nearest_hint(kind, TYPES)}"
         raise UserError(f"peft:{kind} is not offered: {why}")
     known = {field.name for field in dataclasses.fields(configs[_config_name(kind)])}
+    not_ours = {**_NOT_OURS, **_NOT_OURS_OF.get(kind, {})}
     for key in options:
-        if key in _NOT_OURS:
-            raise UserError(f"peft:{kind} takes no {key!r} here: {_NOT_OURS[key]}")
+        if key in not_ours:
+            raise UserError(f"peft:{kind} takes no {key!r} here: {not_ours[key]}")
         if key not in known:
-            raise UserError(f"peft:{kind} has no key {key!r}; {nearest_hint(key, known - _NOT_OURS.keys())}")
+            raise UserError(f"peft:{kind} has no key {key!r}; {nearest_hint(key, known - not_ours.keys())}")
 
 
 def inject(network: nn.Module, kind: str, options: Mapping[str, Any], seed: int) -> dict[str, nn.Module]:
@@ -164,17 +176,17 @@ def _injected(network: nn.Module, kind: str, options: Mapping[str, Any], seed: i
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     name = _config_name(kind)
-    extra = _VARIANTS[kind][1] if kind in _VARIANTS else {}
     changed = copy.deepcopy(network).requires_grad_(False)
     devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, "peft"))
         try:
-            config: Any = _configs()[name](**options, **extra)
-            PEFT_TYPE_TO_TUNER_MAPPING[PeftType(name)](changed, config, _ADAPTER)
+            PEFT_TYPE_TO_TUNER_MAPPING[PeftType(name)](changed, configured(kind, options), _ADAPTER)
         except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(f"peft:{kind} on this network: {error}") from error
     layers = {path: module for path, module in changed.named_modules() if issubclass(type(module), BaseTunerLayer)}
+    for layer in layers.values():
+        _fix_constants(layer)
     inside = tuple(f"{path}." for path in layers)
     for path, parameter in changed.named_parameters():
         frozen = not path.startswith(inside) or ".base_layer." in path
@@ -183,6 +195,25 @@ def _injected(network: nn.Module, kind: str, options: Mapping[str, Any], seed: i
         if not frozen:
             parameter.data = parameter.data.float()  # an optimiser's steps are lost in half precision
     return layers
+
+
+def configured(kind: str, options: Mapping[str, Any]) -> Any:
+    """Return PEFT's configuration of a technique.
+
+    Raises:
+        AttributeError, TypeError, ValueError: As PEFT says.
+        UserError: If PEFT is not installed.
+    """
+    extra = _VARIANTS[kind][1] if kind in _VARIANTS else {}
+    return _configs()[_config_name(kind)](**options, **extra)
+
+
+def _fix_constants(layer: Any) -> None:
+    """Make a constant that PEFT keeps as a parameter, AdaLoRA's rank at the start, what it is: no weight."""
+    if hasattr(layer, "ranknum"):
+        from peft.tuners._buffer_dict import BufferDict
+
+        layer.ranknum = BufferDict({name: p.detach() for name, p in layer.ranknum.items()})
 
 
 def _config_name(kind: str) -> str:

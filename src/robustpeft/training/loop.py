@@ -115,6 +115,8 @@ class Loop:
         if found is not None and self.counters.epoch >= self.first_epoch:
             load_optimizer_state(self.stepper.optimizer, self.parameters, found.of("optimizer"))
             self.average.values = {n: v.to(self.device) for n, v in found.of("average").items()}
+            if self.stepper.companion is not None:
+                self.stepper.companion.load_state(found.of("companion"))
 
     @property
     def is_main(self) -> bool:
@@ -231,6 +233,7 @@ class Loop:
             "optimizer": optimizer_state(self.stepper.optimizer, names),
             "average": self.average.values,
             "best": self.best,
+            "companion": self.stepper.companion.state() if self.stepper.companion else {},
         }
         tensors = {f"{kind}:{name}": tensor for kind, part in kinds.items() for name, tensor in part.items()}
         return Checkpoint(self.counters, tensors)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from robustpeft.types import Classifier
+from robustpeft.types import Classifier, Companion
 
 __all__ = ["Observer", "Progress", "Tunable", "classifier"]
 
@@ -19,6 +19,11 @@ class Tunable(Protocol):
     @property
     def model(self) -> nn.Module:
         """The classifier."""
+        ...
+
+    @property
+    def companion(self) -> Companion | None:
+        """What goes on beside the optimiser; None if nothing."""
         ...
 
     def named_parameters(self) -> dict[str, nn.Parameter]:

@@ -101,6 +101,7 @@ class Stepper:
         self.device = next(iter(self.trained.values())).device
         self.dtype = passes_dtype(task.plan.precision, self.device)
         self.objective = Natural() if phase.objective == "natural" else task.objective
+        self.companion = task.tunable.companion if phase.trains == "all" else None
         self._half: Half = "attack"
 
     def threat(self, step: Step) -> Threat:
@@ -121,6 +122,10 @@ class Stepper:
         images, labels, ids = (self.processes.mine(t).to(self.device) for t in (batch.images, batch.labels, batch.ids))
         share = len(labels) / len(batch.labels)
         value, predicted, met = self._backward(images, labels, ids, step)
+        if self.companion is not None:
+            penalty = self.companion.penalty()
+            penalty.backward()  # type: ignore[no-untyped-call]
+            value = value + penalty.detach()
         mean = float(self.processes.sum(value * share))
         if not math.isfinite(mean):
             raise NotFiniteError(f"the loss is not finite at step {step.number}")
@@ -131,6 +136,8 @@ class Stepper:
             if not math.isfinite(float(norm)):
                 raise NotFiniteError(f"the gradient is not finite at step {step.number}")
         self.optimizer.step()
+        if self.companion is not None:
+            self.companion.after_step(step.done + 1, step.of)
         return Taken(mean, predicted, met)
 
     def _backward(self, images: Tensor, labels: Tensor, ids: Tensor, step: Step) -> _Pass:

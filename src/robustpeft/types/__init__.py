@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from robustpeft.errors import UserError, nearest_hint
+from robustpeft.types.companion import Companion
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
@@ -25,6 +26,7 @@ __all__ = [
     "Axis",
     "Batch",
     "Classifier",
+    "Companion",
     "Foldable",
     "Linf",
     "Noise",
