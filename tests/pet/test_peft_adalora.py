@@ -99,5 +99,5 @@ def test_beside_others_it_is_the_only_companion_and_two_are_refused(build):
     assert handle.companion is handle.companion is not None
     assert (LNLoRA(r=2) + NormsAndBiases()).attach(build()).companion is None
     other = PEFT("adalora", OPTIONS | {"target_modules": ["blocks.1.attn.qkv"]})
-    with pytest.raises(UserError, match="2 parts of .* train by rules of their own"):
+    with pytest.raises(UserError, match=r"2 parts of .* train by rules of their own"):
         _ = (METHOD + other).attach(build()).companion

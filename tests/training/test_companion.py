@@ -1,3 +1,5 @@
+import contextlib
+
 import torch
 
 from robustpeft.training import fit
@@ -60,10 +62,8 @@ def test_a_run_killed_at_any_step_resumes_with_what_it_remembered(make_task, tmp
                 raise KeyboardInterrupt
 
         directory = tmp_path / str(stop)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             fit(accompanied(make_task(dropout=0.5)), directory, observer=kill)
-        except KeyboardInterrupt:
-            pass
         resumed = accompanied(make_task(dropout=0.5))
         fit(resumed, directory, resume=True)
         assert torch.equal(resumed.tunable.model[2].weight, whole.tunable.model[2].weight)

@@ -27,7 +27,9 @@ def attack(
     epsilon: Annotated[
         str | None, typer.Option(help="Radius, for example 4/255.", show_default="what the run was tuned for")
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the run was tuned for")] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the run was tuned for")
+    ] = None,
     how: Annotated[
         str | None, typer.Option("--attack", help="How images are made.", show_default="pgd:steps=20,loss=margin")
     ] = None,

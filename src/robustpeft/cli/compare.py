@@ -27,7 +27,9 @@ def compare(
     epsilon: Annotated[
         str | None, typer.Option(help="Radius, for example 4/255.", show_default="what the runs were tuned for")
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the runs were tuned for")] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the runs were tuned for")
+    ] = None,
     attack: Annotated[
         str | None, typer.Option(help="How images are made.", show_default="pgd:steps=20,loss=margin")
     ] = None,
