@@ -9,7 +9,7 @@ from robustpeft.objectives import Loss, Natural, Objective
 from robustpeft.training import AttackRamp, EpsilonRamp, NotFiniteError, Phase, fit
 from robustpeft.training.memory import AtOnce
 from robustpeft.training.processes import Processes
-from robustpeft.training.stepper import Step, Stepper, passes_dtype
+from robustpeft.training.stepper import Step, Stepper
 
 
 class Small(nn.Module):
@@ -195,8 +195,3 @@ def test_in_bf16_passes_are_cast_and_weights_are_not(make_task):
     after = trained(task)
     assert {value.dtype for value in after.values()} == {torch.float32}
     assert not torch.equal(before["2.weight"], after["2.weight"])
-
-
-def test_auto_is_float32_where_the_hardware_has_no_bf16():
-    cpu = torch.device("cpu")
-    assert [passes_dtype(name, cpu) for name in ("float32", "auto", "bf16")] == [None, None, torch.bfloat16]

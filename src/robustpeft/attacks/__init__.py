@@ -13,6 +13,7 @@ from robustpeft.attacks.findings import Findings
 from robustpeft.attacks.fmn import FMN
 from robustpeft.attacks.judge import Judge
 from robustpeft.attacks.losses import LOSSES, AttackLoss, margin
+from robustpeft.attacks.low_precision import Missed, search_again
 from robustpeft.attacks.minimal_norm import minimal_norms
 from robustpeft.attacks.pgd import PGD
 from robustpeft.attacks.plan import AttackPlan, Stage
@@ -30,6 +31,7 @@ __all__ = [
     "FGSM",
     "FMN",
     "LOSSES",
+    "Missed",
     "PGD",
     "Attack",
     "AttackLoss",
@@ -48,6 +50,7 @@ __all__ = [
     "Target",
     "margin",
     "minimal_norms",
+    "search_again",
 ]
 
 ATTACKS: Mapping[str, type[Attack]] = {

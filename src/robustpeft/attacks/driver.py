@@ -20,9 +20,9 @@ from robustpeft.attacks.plan import AttackPlan, Stage
 from robustpeft.attacks.progress import Progress
 from robustpeft.attacks.subject import default_slots, device_of, model_digest
 from robustpeft.attacks.undertaking import Undertaking
-from robustpeft.errors import UserError
+from robustpeft.errors import UserError, nearest_hint
 from robustpeft.records import LedgerSegment, compact_ledger
-from robustpeft.types import Classifier, Split, to_plain
+from robustpeft.types import PRECISIONS, Classifier, Split, passes_dtype, to_plain
 
 __all__ = ["Driver", "Progress", "default_slots", "model_digest"]
 
@@ -36,6 +36,8 @@ class Driver:
         directory: Where ledger and snapshots go; None keeps everything in memory.
         shard: (i, n): take the images whose id is i modulo n.
         snapshot_share: Of the wall time that saving the slots may take, in (0, 1]; 1 saves after every pass.
+        precision: Of the search: ``float32``, ``bf16``, or ``auto``, which is bf16 on a GPU that computes in it. What
+            it finds counts when the judge, in the precision of the model, confirms it; see also `search_again`.
         keep_images: Save every adversarial image, float32 and lossless, beside the ledger.
         observer: Called whenever runs have ended.
         on_found: Called with every image that breaks the model: id, stage, adversarial image (3, h, w); not again for
@@ -46,6 +48,7 @@ class Driver:
     directory: Path | None = None
     shard: tuple[int, int] = (0, 1)
     snapshot_share: float = 0.01
+    precision: str = "float32"
     keep_images: bool = False
     observer: Callable[[Progress], None] | None = None
     on_found: Callable[[int, Stage, Tensor], None] | None = None
@@ -57,6 +60,8 @@ class Driver:
             raise UserError(f"shard must be (i, n) with 0 <= i < n; got {self.shard}")
         if not 0 < self.snapshot_share <= 1:
             raise UserError(f"snapshot_share must be in (0, 1]; got {self.snapshot_share:g}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
         if self.keep_images and self.directory is None:
             raise UserError("keep_images needs a directory")
 
@@ -101,9 +106,11 @@ class Driver:
             | {"threats": [{"norm": threat.norm} | to_plain(threat, ()) for threat in plan.threats]},
             "slots": width,
         }
+        if (kind := passes_dtype(self.precision, device)) is not None:
+            header["precision"] = str(kind).removeprefix("torch.")
         devices = [device] if device.type == "cuda" else []
         with contextlib.ExitStack() as stack, torch.inference_mode(False), torch.random.fork_rng(devices):
-            todo = Undertaking(model, split, plan, width, device, self.shard)
+            todo = Undertaking(model, split, plan, width, device, self.shard, self.precision)
             todo.observer, todo.on_found = self.observer, self.on_found
             if self.directory is not None:
                 segment = stack.enter_context(LedgerSegment(self.directory, self.shard, header))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from robustpeft.errors import UserError
 from robustpeft.types import Classifier
 
-__all__ = ["check_same_answers", "default_slots", "device_of", "in_its_precision", "model_digest"]
+__all__ = ["check_same_answers", "default_slots", "device_of", "in_its_precision", "in_low_precision", "model_digest"]
 
 _NARROW = (torch.float16, torch.bfloat16)
 _ALIKE = 0.01  # of the largest logit: other machines and thread counts differ by less, other models by more
@@ -55,6 +56,18 @@ def in_its_precision(model: Classifier, view: Classifier) -> Classifier:
         return view
     (kind,) = kinds
     return lambda images: view(images.to(kind))
+
+
+def in_low_precision(view: Classifier, kind: torch.dtype | None, device: torch.device) -> Classifier:
+    """Return the view with its passes cast to `kind` where products gain by it; as it is for None."""
+    if kind is None:
+        return view
+
+    def cast(images: Tensor) -> Any:
+        with torch.autocast(device.type, dtype=kind):
+            return view(images)
+
+    return cast
 
 
 def check_same_answers(before: Tensor, ask: Callable[[], Tensor]) -> None:

@@ -23,11 +23,11 @@ from robustpeft.attacks.progress import Progress, Teller
 from robustpeft.attacks.search import State
 from robustpeft.attacks.slots import Slots
 from robustpeft.attacks.snapshot import Snapshots
-from robustpeft.attacks.subject import check_same_answers, in_its_precision
+from robustpeft.attacks.subject import check_same_answers, in_its_precision, in_low_precision
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
 from robustpeft.records import LedgerRow, LedgerSegment
-from robustpeft.types import Batch, Classifier, Noise, Split, attack_view, content_ids
+from robustpeft.types import Batch, Classifier, Noise, Split, attack_view, content_ids, passes_dtype
 
 __all__ = ["Undertaking"]
 
@@ -42,6 +42,7 @@ class Undertaking:
         width: Slots.
         device: Where the model lies.
         shard: (i, n): take the images whose id is i modulo n.
+        precision: Of the search; the judge keeps the model's own.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class Undertaking:
         width: int,
         device: torch.device,
         shard: tuple[int, int],
+        precision: str = "float32",
     ) -> None:
         self.split, self.plan, self.width, self.device, self.shard = split, plan, width, device, shard
-        self.view, self.judge = in_its_precision(model, attack_view(model)), Judge(model, width)
+        view = in_its_precision(model, attack_view(model))
+        self.view, self.judge = in_low_precision(view, passes_dtype(precision, device), device), Judge(model, width)
         self.ids: list[int] = split.ids.tolist()
         self.mine = [place for place, image in enumerate(self.ids) if image % shard[1] == shard[0]]
         self.findings = Findings(plan, ())

@@ -22,9 +22,9 @@ from robustpeft.training.protocols import classifier
 from robustpeft.training.recompute import recomputing
 from robustpeft.training.schedules import with_attack_steps
 from robustpeft.training.task import Task
-from robustpeft.types import Batch, Threat, derive_seed
+from robustpeft.types import Batch, Threat, derive_seed, passes_dtype
 
-__all__ = ["NotFiniteError", "Step", "Stepper", "Taken", "passes_dtype"]
+__all__ = ["NotFiniteError", "Step", "Stepper", "Taken"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,19 +66,6 @@ class Taken:
     loss: float
     predicted: Tensor | None = None
     met: Tensor | None = None
-
-
-def passes_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return what the passes of a step are cast to: bfloat16, or None for float32.
-
-    Args:
-        precision: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU that computes in it.
-        device: Where the model lies.
-    """
-    if precision == "auto":
-        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if has_it else None
-    return torch.bfloat16 if precision == "bf16" else None
 
 
 class Stepper:

@@ -6,6 +6,7 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.companion import Companion
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable
+from robustpeft.types.precision import PRECISIONS, passes_dtype
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
@@ -30,6 +31,7 @@ __all__ = [
     "Foldable",
     "Linf",
     "Noise",
+    "PRECISIONS",
     "Patch",
     "Residual",
     "Seams",
@@ -47,6 +49,7 @@ __all__ = [
     "look_up",
     "name_of",
     "nearest_hint",
+    "passes_dtype",
     "to_plain",
 ]
 

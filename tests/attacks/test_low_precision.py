@@ -1,0 +1,119 @@
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from robustpeft.attacks import PGD, AttackPlan, Driver, Findings, search_again
+from robustpeft.attacks.kept_images import read_kept_images
+from robustpeft.errors import UserError
+from robustpeft.records import read_ledger
+from robustpeft.types import Linf
+
+PLAN = AttackPlan((PGD(steps=8),), (Linf(0.005), Linf(0.05)), seed=3)
+LOW = Driver(slots=4, precision="bf16")
+
+
+class High(nn.Module):
+    """Logits so large that bfloat16, whose steps are 4 there, cannot tell them apart: it sees class 0 everywhere."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.linear = nn.Linear(48, 2)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.stack([weight, -weight]))
+            self.linear.bias.fill_(800.0)
+
+    def forward(self, images):
+        return self.linear(images.flatten(1) - 0.5)
+
+
+@pytest.fixture
+def high(memory_split):
+    """Return the model and 12 images on either side of its boundary, 0.01 to 0.04 of Linf away."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(48, generator=generator).sign()
+    distances = torch.linspace(0.01, 0.04, 6).repeat(2) * torch.tensor([1.0] * 6 + [-1.0] * 6)
+    images = (0.5 + distances[:, None] * weight).reshape(12, 3, 4, 4)
+    return High(weight), memory_split(images, (distances < 0).long(), torch.arange(12))
+
+
+def same(findings):
+    return {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
+
+
+def test_the_search_is_asked_in_bf16_and_the_judge_in_float32(high):
+    model, split = high
+    seen = []
+    model.linear.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    LOW.run(model, split, PLAN)
+    assert set(seen) == {torch.bfloat16, torch.float32}
+    seen.clear()
+    Driver(slots=4).run(model, split, PLAN)
+    assert set(seen) == {torch.float32}
+
+
+def test_only_what_holds_in_float32_counts(high, tmp_path):
+    model, split = high
+    low = dataclasses.replace(LOW, directory=tmp_path, keep_images=True)
+    found = low.run(model, split, PLAN)
+    points = list(read_kept_images(tmp_path))
+    broken = {row.image for row in found.rows.values() if row.broken}
+    assert {image for _, image, _ in points} == broken != set()
+    for _, image, point in points:
+        assert int(model(point[None])[0].argmax()) != int(split.labels[image])
+
+
+def test_what_bf16_cannot_see_is_found_again_in_float32_and_counted(high):
+    model, split = high
+    ids = split.ids.tolist()
+    low, full = LOW.run(model, split, PLAN), Driver(slots=4).run(model, split, PLAN)
+    counts = [[int(f.correct(ids, None, t).sum()) for t in (0, 1)] for f in (low, full)]
+    assert counts[1] == [12, 0]
+    assert counts[0][1] >= 6  # those of class 0: it is always named
+    missed = search_again(LOW, model, split, low, images=12)
+    assert missed.held == tuple(counts[0])
+    assert missed.broken == tuple(one - other for one, other in zip(*counts, strict=True))
+    assert search_again(LOW, model, split, full, images=3).broken == (0, 0)
+
+
+def test_the_sample_is_part_of_what_held_and_the_same_every_time(high, tmp_path):
+    model, split = high
+    low = dataclasses.replace(LOW, directory=tmp_path)
+    found = low.run(model, split, PLAN)
+    first = search_again(low, model, split, found, images=4)
+    assert first.held[0] == 4
+    sample = {row.image for row in read_ledger(tmp_path / "float32")[1]}
+    assert len(sample) == 4
+    assert search_again(low, model, split, found, images=4) == first
+    assert sample == {row.image for row in read_ledger(tmp_path / "float32")[1]}
+
+
+def test_where_nothing_held_nothing_is_searched(high):
+    model, split = high
+    nothing = Findings(PLAN, ())
+    assert search_again(LOW, model, split, nothing, images=5).held == (0, 0)
+
+
+def test_a_ledger_of_another_precision_is_refused_and_float32_is_as_ever(high, tmp_path, curved, split_of):
+    model, split = high
+    dataclasses.replace(LOW, directory=tmp_path).run(model, split, PLAN)
+    with pytest.raises(UserError, match=r"other work|another"):
+        Driver(slots=4, directory=tmp_path).run(model, split, PLAN)
+    inner = curved()
+    images = split_of(inner)
+    plan = AttackPlan((PGD(steps=4),), (Linf(0.01),))
+    auto = Driver(slots=4, precision="auto").run(inner, images, plan)
+    assert same(auto) == same(Driver(slots=4).run(inner, images, plan))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda m, s: Driver(precision="fp8"), "unknown precision 'fp8'"),
+        (lambda m, s: search_again(LOW, m, s, Findings(PLAN, ()), images=0), "a sample needs at least 1 image; got 0"),
+    ],
+)
+def test_what_means_nothing_is_refused(high, wrong, sentence):
+    with pytest.raises(UserError, match=sentence):
+        wrong(*high)
