@@ -385,7 +385,7 @@ def test_a_model_in_half_precision_is_given_images_in_it(curved, split_of, kind,
     split = split_of(model, wrong=0) if kind == torch.float32 else None
     whole = curved()
     split = split_of(whole)
-    findings = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, ONE)
+    findings = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, ONE)
     clean = model.eval()(split.images.to(kind)).argmax(1) == split.labels
     assert [not findings.clean(i).broken for i in split.ids.tolist()] == clean.tolist()
     points = list(read_kept_images(tmp_path))
@@ -450,7 +450,7 @@ def test_only_what_the_judge_confirms_counts_and_the_search_goes_on(curved, spli
     split = split_of(inner)
     model = Folding(inner, torch.tensor([3.0, 0, 0, 0]))
     plan = AttackPlan((PGD(steps=10),), (Linf(0.01),))
-    found, points = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, plan), {}
+    found, points = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, plan), {}
     points = {image: point for _, image, point in read_kept_images(tmp_path)}
     rows = [row for row in found.rows.values() if row.stage != "clean"]
     assert {row.broken for row in rows} == {True, False}
@@ -605,7 +605,7 @@ def test_the_queue_is_as_short_as_it_can_be(model, split):
 
 
 def test_kept_images_lie_in_ball_and_box_in_float64_and_break_the_model(model, split, tmp_path):
-    findings = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, PLAN)
+    findings = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, PLAN)
     broken = {(row.stage, row.image): row for row in findings.rows.values() if row.broken and row.stage != "clean"}
     found = {(stage, image): point for stage, image, point in read_kept_images(tmp_path)}
     assert found.keys() == broken.keys()
@@ -633,7 +633,7 @@ def test_an_image_is_on_disk_before_its_row_is(model, split, tmp_path, monkeypat
 
     real = LedgerSegment.append
     monkeypatch.setattr(LedgerSegment, "append", append)
-    Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, ONE)
+    Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, ONE)
 
 
 def test_observers_hear_how_far_it_is(model, split):
@@ -658,7 +658,7 @@ def test_observers_hear_how_far_it_is(model, split):
         ({"shard": (-1, 2)}, "0 <= i < n"),
         ({"snapshot_share": 0.0}, r"in \(0, 1\]; got 0"),
         ({"snapshot_share": 1.5}, r"in \(0, 1\]; got 1.5"),
-        ({"keep_images": True}, "needs a directory"),
+        ({"keep_images": "all"}, "needs a directory"),
     ],
     ids=str,
 )
