@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.records import AuditRecord, Check, Measurement, Paired, Rate, read_record
 from robustpeft.records.check import GROUPS
 from robustpeft.records.gate_result import Demand, GateResult, Judgement
-from robustpeft.records.verification import Verification
+from robustpeft.records.verification import Outcome, Verification
 from robustpeft.report.headline import headline
 from robustpeft.report.wording import percent_text, rate_text, threat_text
 from robustpeft.report.worst_case import MainThreat, withstood
@@ -24,6 +25,7 @@ from robustpeft.study.price import price
 
 __all__ = ["gate"]
 
+_JUDGED: Mapping[Outcome, Judgement] = {"confirmed": "pass", "refuted": "fail", "unchecked": "unknown"}
 _WORDS = {"pass": "holds", "warn": "in doubt", "fail": "fails", "not_applicable": "not asked"}
 
 
@@ -113,34 +115,28 @@ def _sealed(case: _Case) -> Iterable[Demand]:
     found = Verification("", tuple(check_consistency(Dossier(case.record, case.directory, case.directory / LEDGER))))
     against = [finding for finding in found.findings if finding.outcome == found.outcome != "confirmed"]
     says = "; ".join(f"{f.claim}: {f.says}" for f in against) or "sealed, and all its files agree"
-    judged: Judgement = {"confirmed": "pass", "refuted": "fail", "unchecked": "unknown"}[found.outcome]  # type: ignore[assignment]
-    yield Demand("seal and files", "agree with each other", says, judged)
+    yield Demand("seal and files", "agree with each other", says, _JUDGED[found.outcome])
 
 
 def _clean(case: _Case) -> Iterable[Demand]:
     if (share := case.policy.clean_accuracy) is not None:
         yield _least("clean accuracy", share, case.record["clean"].correct)
     if (share := case.policy.worst_class_clean_accuracy) is not None:
-        yield _least_class("clean accuracy of the worst class", share, case.record["clean"].per_class, case)
+        what, rates = "clean accuracy of the worst class", case.record["clean"].per_class
+        yield _least_class(what, share, case.record.data.classes, rates)
 
 
 def _robust(case: _Case) -> Iterable[Demand]:
     for asked in case.policy.robust_accuracy:
         what = f"robust accuracy, {threat_text(asked.norm, asked.epsilon)}"
-        yield _under_attack(
-            case, asked, what, lambda rates, asked=asked, what=what: _least(what, asked.at_least, _sum(rates))
-        )  # type: ignore[misc]
+        yield _under_attack(case, asked, what, functools.partial(_least_of_all, what, asked.at_least))
     for asked in case.policy.worst_class_robust_accuracy:
         what = f"robust accuracy of the worst class, {threat_text(asked.norm, asked.epsilon)}"
-        yield _under_attack(
-            case,
-            asked,
-            what,
-            lambda rates, asked=asked, what=what: _least_class(what, asked.at_least, rates, case),  # type: ignore[misc]
-        )
+        names = case.record.data.classes
+        yield _under_attack(case, asked, what, functools.partial(_least_class, what, asked.at_least, names))
 
 
-def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[tuple[Rate, ...]], Demand]) -> Demand:
+def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequence[Rate]], Demand]) -> Demand:
     """Judge what withstood all attacks, by class, at the radius or the next larger one that was attacked."""
     wanted = f"at least {percent_text(asked.at_least)} %"
     radii = sorted(
@@ -171,9 +167,8 @@ def _with(demand: Demand, found: str, judgement: Judgement) -> Demand:
     return Demand(demand.what, demand.asked, found, judgement)
 
 
-def _sum(rates: Iterable[Rate]) -> Rate:
-    listed = list(rates)
-    return Rate(sum(rate.count for rate in listed), sum(rate.n for rate in listed))
+def _least_of_all(what: str, share: float, rates: Sequence[Rate]) -> Demand:
+    return _least(what, share, Rate(sum(rate.count for rate in rates), sum(rate.n for rate in rates)))
 
 
 def _least(what: str, share: float, rate: Rate) -> Demand:
@@ -181,8 +176,7 @@ def _least(what: str, share: float, rate: Rate) -> Demand:
     return Demand(what, f"at least {percent_text(share)} %", rate_text(rate), "pass" if low >= share else "fail")
 
 
-def _least_class(what: str, share: float, rates: tuple[Rate, ...], case: _Case) -> Demand:
-    names = case.record.data.classes
+def _least_class(what: str, share: float, names: Sequence[str], rates: Sequence[Rate]) -> Demand:
     if empty := [name for name, rate in zip(names, rates, strict=True) if rate.n == 0]:
         return Demand(what, f"at least {percent_text(share)} %", f"no images of {', '.join(empty[:3])}", "unknown")
     worst = min(range(len(rates)), key=lambda label: rates[label].interval()[0])
