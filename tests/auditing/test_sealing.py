@@ -7,8 +7,8 @@ import torch
 
 from robustpeft.attacks import FGSM, PGD
 from robustpeft.auditing import AuditPlan
-from robustpeft.auditing.sealing import pixel_digest, plan_of, seal_audit
 from robustpeft.auditing.conditions import conditions_of
+from robustpeft.auditing.sealing import pixel_digest, plan_of, seal_audit
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.errors import UserError

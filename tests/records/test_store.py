@@ -180,7 +180,10 @@ def test_another_version_is_refused_with_both_numbers(written, version):
 
 
 def test_a_record_of_version_1_is_read_and_has_no_checks(written):
-    tamper(written, lambda p: (p.update(schema_version=1), [p.pop(key) for key in ("checks", "seal", "adversarial", "digests")]))
+    tamper(
+        written,
+        lambda p: (p.update(schema_version=1), [p.pop(key) for key in ("checks", "seal", "adversarial", "digests")]),
+    )
     assert read_record(written) == example()
 
 

@@ -10,7 +10,7 @@ import pytest
 from robustpeft.errors import UserError
 from robustpeft.records import AuditRecord, Check, DataInfo, ImageRow, Measurement, Paired, Rate, Subject, write_record
 from robustpeft.study.gate import gate
-from robustpeft.study.policy import AtThreat, Drop, Policy, Price
+from robustpeft.study.policy import AtThreat, Drop, Policy
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 N = 200
@@ -25,7 +25,10 @@ def check(key="more_steps", verdict="pass", group="strength"):
     return Check(key, "It holds", verdict, "as was seen", "", group)
 
 
-def make(correct=CORRECT, classes=2, digest="d", checks=(check(),), **changes):
+HOLDS = (check(),)
+
+
+def make(correct=CORRECT, classes=2, digest="d", checks=HOLDS, **changes):
     """Return a record in which the first images of the split are those that are correct, two classes in turn."""
     rows = tuple(
         ImageRow(i, i % 2, {key: i % 2 if i < right else 1 - i % 2 for key, right in correct.items()}) for i in range(N)
@@ -153,7 +156,12 @@ def test_checks_must_be_named_right(judge, policy, message):
 
 @pytest.mark.parametrize(
     ("verdict", "by_name", "by_group"),
-    [("pass", "pass", "pass"), ("warn", "fail", "pass"), ("fail", "fail", "fail"), ("not_applicable", "unknown", "pass")],
+    [
+        ("pass", "pass", "pass"),
+        ("warn", "fail", "pass"),
+        ("fail", "fail", "fail"),
+        ("not_applicable", "unknown", "pass"),
+    ],
 )
 def test_a_check_by_name_must_pass_and_of_a_group_none_may_fail(judge, verdict, by_name, by_group):
     record = make(checks=[check(verdict=verdict)])

@@ -88,5 +88,5 @@ def test_what_cannot_be_meant_is_refused(read, text, message):
 
 
 def test_a_policy_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match="no policy at .*nowhere.yaml"):
+    with pytest.raises(UserError, match=r"no policy at .*nowhere\.yaml"):
         read_policy(tmp_path / "nowhere.yaml")

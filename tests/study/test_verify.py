@@ -50,9 +50,7 @@ def outcomes(verification):
 def broken_row(record, key="pgd@linf:0.03"):
     """Return the place of a row that was right when clean and fell under this condition."""
     return next(
-        place
-        for place, row in enumerate(record.rows)
-        if row.predictions["clean"] == row.label != row.predictions[key]
+        place for place, row in enumerate(record.rows) if row.predictions["clean"] == row.label != row.predictions[key]
     )
 
 
@@ -283,7 +281,8 @@ def test_every_forgery_is_refuted(copied, run, digits, forge, claims):
 
 
 def test_clean_images_in_the_place_of_adversarial_ones_are_recognised(copied, run, digits):
-    clean = {str(int(i)): image.float().numpy() / np.float32(255) for i, image in zip(digits.test.ids, digits.test)}
+    test = digits.test
+    clean = {str(i): test[place].float().numpy() / np.float32(255) for place, i in enumerate(test.ids.tolist())}
     edit_images(copied, lambda images: {name: clean[name] for name in images})
     found = {f.claim: f for f in verify(copied, run.path, digits).findings}
     assert found["pgd@linf:0.03"].outcome == "refuted"
@@ -340,9 +339,7 @@ def turn_one_value(pixels):
 
 OTHER_DATA = {
     "one value of one pixel": lambda d: with_pixels(d, turn_one_value),
-    "labels": lambda d: dataclasses.replace(
-        d, test=dataclasses.replace(d.test, labels=(d.test.labels + 1) % 10)
-    ),
+    "labels": lambda d: dataclasses.replace(d, test=dataclasses.replace(d.test, labels=(d.test.labels + 1) % 10)),
     "other images": lambda d: dataclasses.replace(d, test=d.validation),
     "class names": lambda d: dataclasses.replace(d, classes=tuple("abcdefghij")),
 }
@@ -398,7 +395,7 @@ def test_an_audit_that_keeps_no_images_says_so(run, digits, tmp_path):
 def test_nothing_else_can_be_verified(audited, tmp_path):
     with pytest.raises(UserError, match="no audit record"):
         verify(tmp_path)
-    with pytest.raises(UserError, match="takes a model from rp.load"):
+    with pytest.raises(UserError, match=r"takes a model from rp\.load"):
         verify(audited, torch.nn.Linear(1, 1))
     with pytest.raises(UserError, match="needs the images"):
         verify(audited, Backbone().load())

@@ -226,4 +226,4 @@ def _kept(dossier: Dossier) -> Finding:
     files = dossier.record.adversarial
     size = sum(kept.bytes for kept in files) / 1e6
     images = sum(kept.images for kept in files)
-    return Finding("kept images", "confirmed", f"{images} images in {len(files)} files as written, {size:.1f} MB")
+    return Finding("kept images", "confirmed", f"{images} images as they were written, {size:.1f} MB")

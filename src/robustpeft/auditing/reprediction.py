@@ -247,7 +247,7 @@ def _attack(asking: _Asking, record: AuditRecord, measurement: Measurement, unre
     count, n = measurement.correct.count, measurement.correct.n
     if refuted:
         image, problem = next(iter(refuted.items()))
-        says = f"{len(refuted)} of the kept images do not show what they should; the first, of image {image}: {problem}"
+        says = f"not shown by {len(refuted)} of the kept images; the first, of image {image}: {problem}"
         return Finding(measurement.key, "refuted", says, tuple(refuted))
     if missing:
         why = unread or "they were not kept, or fall short by less than rounding"
