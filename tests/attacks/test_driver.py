@@ -659,9 +659,42 @@ def test_observers_hear_how_far_it_is(model, split):
         ({"snapshot_share": 0.0}, r"in \(0, 1\]; got 0"),
         ({"snapshot_share": 1.5}, r"in \(0, 1\]; got 1.5"),
         ({"keep_images": "all"}, "needs a directory"),
+        ({"keep_images": "some"}, "must be none, first or all; got 'some'"),
     ],
     ids=str,
 )
 def test_settings_without_a_meaning_are_refused(settings, sentence):
     with pytest.raises(UserError, match=sentence):
         Driver(**settings)
+
+
+def test_of_every_image_only_what_is_nearer_than_before_is_kept(curved, split_of, tmp_path):
+    model = curved()
+    split = split_of(model)
+    every, first = (
+        Driver(slots=4, directory=tmp_path / keep, keep_images=keep).run(model, split, PLAN)
+        for keep in ("all", "first")
+    )
+    assert {row.key for row in every.rows.values()} == {row.key for row in first.rows.values()}
+    order = {stage.key(PLAN): place for place, stage in enumerate(first.stages)}
+    threats = {stage.key(PLAN): stage.threat for stage in first.stages}
+    kept = sorted(((image, order[stage], threats[stage]) for stage, image, _ in read_kept_images(tmp_path / "first")))
+    assert 0 < len(kept) < len(list(read_kept_images(tmp_path / "all")))
+    for image, threat in itertools.product(split.ids.tolist(), range(len(PLAN.threats))):
+        inside = {0, 1} if threat == 1 else {threat}
+        shown = any(own == image and where in inside for own, _, where in kept)
+        assert shown == (first.worst(image, threat) is not None)
+
+
+def test_a_seal_stands_in_the_first_line_before_any_attack(curved, split_of, tmp_path):
+    model = curved()
+    split = split_of(model)
+
+    def leave(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(slots=4, directory=tmp_path, seal="s" * 64, on_found=leave).run(model, split, ONE)
+    assert read_ledger(tmp_path)[0]["seal"] == "s" * 64
+    with pytest.raises(UserError, match="belongs to other work: its seal is"):
+        Driver(slots=4, directory=tmp_path, seal="t" * 64).run(model, split, ONE)

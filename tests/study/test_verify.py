@@ -399,3 +399,18 @@ def test_nothing_else_can_be_verified(audited, tmp_path):
         verify(audited, torch.nn.Linear(1, 1))
     with pytest.raises(UserError, match="needs the images"):
         verify(audited, Backbone().load())
+
+
+def test_an_audit_that_was_broken_off_and_went_on_is_confirmed(run, digits, tmp_path):
+    def leave(progress):
+        if progress.key == "pgd@linf:0.03":
+            raise KeyboardInterrupt
+
+    plan = dataclasses.replace(PLAN, perturbations=())
+    with pytest.raises(KeyboardInterrupt):
+        audit(load(run.path), digits, plan=plan, output=tmp_path, observer=leave)
+    record = audit(load(run.path), digits, plan=plan, output=tmp_path)
+    fell = record["clean"].correct.count - record["pgd@linf:0.03"].correct.count
+    assert sum(kept.images for kept in record.adversarial) >= fell > 0
+    assert verify(tmp_path, run.path, digits).outcome == "confirmed"
+    assert not list((tmp_path / "ledger").glob("*.safetensors"))
