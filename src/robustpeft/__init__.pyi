@@ -74,18 +74,22 @@ from .pet import (
 from .records import AuditRecord as AuditRecord, read_record as read_record, read_records as read_records
 from .report import write_report as write_report
 from .study import (
+    Policy as Policy,
     Recipe as Recipe,
     Run as Run,
     audit as audit,
     audit_folder as audit_folder,
     export as export,
     find_learning_rate as find_learning_rate,
+    gate as gate,
     load as load,
     predict as predict,
+    read_policy as read_policy,
     read_recipe as read_recipe,
     save_attack as save_attack,
     transfer as transfer,
     tune as tune,
+    verify as verify,
 )
 from .training import (
     AttackRamp as AttackRamp,

@@ -120,7 +120,7 @@ def test_only_what_the_judge_confirms_counts_and_the_search_goes_on(curved, spli
     split = split_of(inner)
     model = Folding(inner, torch.tensor([3.0, 0, 0, 0]))
     plan = AttackPlan((PGD(steps=10),), (Linf(0.01),))
-    found, points = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, plan), {}
+    found, points = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, plan), {}
     points = {image: point for _, image, point in read_kept_images(tmp_path)}
     rows = [row for row in found.rows.values() if row.stage != "clean"]
     assert {row.broken for row in rows} == {True, False}

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -243,7 +244,7 @@ def test_a_model_that_answers_at_random_is_not_taken_for_another(model, split, t
 
 
 def test_kept_images_lie_in_ball_and_box_in_float64_and_break_the_model(model, split, tmp_path):
-    findings = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, PLAN)
+    findings = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, PLAN)
     broken = {(row.stage, row.image): row for row in findings.rows.values() if row.broken and row.stage != "clean"}
     found = {(stage, image): point for stage, image, point in read_kept_images(tmp_path)}
     assert found.keys() == broken.keys()
@@ -271,7 +272,7 @@ def test_an_image_is_on_disk_before_its_row_is(model, split, tmp_path, monkeypat
 
     real = LedgerSegment.append
     monkeypatch.setattr(LedgerSegment, "append", append)
-    Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, ONE)
+    Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, ONE)
 
 
 def test_observers_hear_how_far_it_is(model, split):
@@ -296,10 +297,43 @@ def test_observers_hear_how_far_it_is(model, split):
         ({"shard": (-1, 2)}, "0 <= i < n"),
         ({"snapshot_share": 0.0}, r"in \(0, 1\]; got 0"),
         ({"snapshot_share": 1.5}, r"in \(0, 1\]; got 1.5"),
-        ({"keep_images": True}, "needs a directory"),
+        ({"keep_images": "all"}, "needs a directory"),
+        ({"keep_images": "some"}, "must be none, first or all; got 'some'"),
     ],
     ids=str,
 )
 def test_settings_without_a_meaning_are_refused(settings, sentence):
     with pytest.raises(UserError, match=sentence):
         Driver(**settings)
+
+
+def test_of_every_image_only_what_is_nearer_than_before_is_kept(curved, split_of, tmp_path):
+    model = curved()
+    split = split_of(model)
+    every, first = (
+        Driver(slots=4, directory=tmp_path / keep, keep_images=keep).run(model, split, PLAN)
+        for keep in ("all", "first")
+    )
+    assert {row.key for row in every.rows.values()} == {row.key for row in first.rows.values()}
+    order = {stage.key(PLAN): place for place, stage in enumerate(first.stages)}
+    threats = {stage.key(PLAN): stage.threat for stage in first.stages}
+    kept = sorted(((image, order[stage], threats[stage]) for stage, image, _ in read_kept_images(tmp_path / "first")))
+    assert 0 < len(kept) < len(list(read_kept_images(tmp_path / "all")))
+    for image, threat in itertools.product(split.ids.tolist(), range(len(PLAN.threats))):
+        inside = {0, 1} if threat == 1 else {threat}
+        shown = any(own == image and where in inside for own, _, where in kept)
+        assert shown == (first.worst(image, threat) is not None)
+
+
+def test_a_seal_stands_in_the_first_line_before_any_attack(curved, split_of, tmp_path):
+    model = curved()
+    split = split_of(model)
+
+    def leave(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(slots=4, directory=tmp_path, seal="s" * 64, on_found=leave).run(model, split, ONE)
+    assert read_ledger(tmp_path)[0]["seal"] == "s" * 64
+    with pytest.raises(UserError, match="belongs to other work: its seal is"):
+        Driver(slots=4, directory=tmp_path, seal="t" * 64).run(model, split, ONE)

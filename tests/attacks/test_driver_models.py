@@ -106,7 +106,7 @@ def test_a_model_in_half_precision_is_given_images_in_it(curved, split_of, kind,
     split = split_of(model, wrong=0) if kind == torch.float32 else None
     whole = curved()
     split = split_of(whole)
-    findings = Driver(slots=4, directory=tmp_path, keep_images=True).run(model, split, ONE)
+    findings = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, ONE)
     clean = model.eval()(split.images.to(kind)).argmax(1) == split.labels
     assert [not findings.clean(i).broken for i in split.ids.tolist()] == clean.tolist()
     points = list(read_kept_images(tmp_path))

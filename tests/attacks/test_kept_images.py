@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import robustpeft.attacks.kept_images as module
-from robustpeft.attacks.kept_images import KeptImages, read_kept_images
+from robustpeft.attacks.kept_images import KeptImages, list_kept_images, read_kept_image, read_kept_images
 from robustpeft.errors import UserError
 
 
@@ -66,3 +66,11 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cannot be written \(.*No space left.*\); what was found so far stays"):
         KeptImages(tmp_path, 0).save("s", points(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_are_listed_without_being_read_and_read_one_by_one(tmp_path):
+    kept = KeptImages(tmp_path, 0)
+    kept.save("s", points(1, 2))
+    listed = {(stage, image): path for stage, image, path in list_kept_images(tmp_path)}
+    assert listed.keys() == {("s", 1), ("s", 2)}
+    assert torch.equal(read_kept_image(listed["s", 2], 2), points(2)[2])

@@ -55,7 +55,7 @@ def test_the_search_is_asked_in_bf16_and_the_judge_in_float32(high):
 
 def test_only_what_holds_in_float32_counts(high, tmp_path):
     model, split = high
-    low = dataclasses.replace(LOW, directory=tmp_path, keep_images=True)
+    low = dataclasses.replace(LOW, directory=tmp_path, keep_images="all")
     found = low.run(model, split, PLAN)
     points = list(read_kept_images(tmp_path))
     broken = {row.image for row in found.rows.values() if row.broken}

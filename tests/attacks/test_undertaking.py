@@ -31,7 +31,7 @@ def start(directory, shard, share):  # a copy of this process, for importing tak
     child = os.fork()
     if child == 0:
         try:
-            Driver(slots=8, directory=directory, shard=shard, snapshot_share=share, keep_images=True).run(
+            Driver(slots=8, directory=directory, shard=shard, snapshot_share=share, keep_images="all").run(
                 model, split, plan
             )
             os._exit(0)

@@ -57,4 +57,4 @@ def test_macro_accuracy_is_the_mean_over_the_classes_that_occur():
 def test_the_plain_form_is_what_json_takes():
     plain = AUDIT.as_dict()
     assert json.loads(json.dumps(plain, allow_nan=False))["measurements"][1]["correct"] == {"count": 9, "n": 10}
-    assert plain["schema_version"] == SCHEMA_VERSION == 2
+    assert plain["schema_version"] == SCHEMA_VERSION == 3

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +39,9 @@ class Driver:
         snapshot_share: Of the wall time that saving the slots may take, in (0, 1]; 1 saves after every pass.
         precision: Of the search: ``float32``, ``bf16``, or ``auto``, which is bf16 on a GPU that computes in it. What
             it finds counts when the judge, in the precision of the model, confirms it; see also `search_again`.
-        keep_images: Save every adversarial image, float32 and lossless, beside the ledger.
+        keep_images: Save adversarial images, float32 and lossless, beside the ledger: ``all``; ``first``, only those
+            of images that nothing broke yet within this radius; or ``none``.
+        seal: Digest of the plan of which this is a part; it goes into the first line of the ledger.
         observer: Called whenever runs have ended.
         on_found: Called with every image that breaks the model: id, stage, adversarial image (3, h, w); not again for
             those that the ledger holds already.
@@ -49,7 +52,8 @@ class Driver:
     shard: tuple[int, int] = (0, 1)
     snapshot_share: float = 0.01
     precision: str = "float32"
-    keep_images: bool = False
+    keep_images: Literal["none", "first", "all"] = "none"
+    seal: str = ""
     observer: Callable[[Progress], None] | None = None
     on_found: Callable[[int, Stage, Tensor], None] | None = None
 
@@ -62,7 +66,9 @@ class Driver:
             raise UserError(f"snapshot_share must be in (0, 1]; got {self.snapshot_share:g}")
         if self.precision not in PRECISIONS:
             raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
-        if self.keep_images and self.directory is None:
+        if self.keep_images not in ("none", "first", "all"):
+            raise UserError(f"keep_images must be none, first or all; got {self.keep_images!r}")
+        if self.keep_images != "none" and self.directory is None:
             raise UserError("keep_images needs a directory")
 
     def run(self, model: Classifier, split: Split, plan: AttackPlan) -> Findings:
@@ -106,6 +112,8 @@ class Driver:
             | {"threats": [{"norm": threat.norm} | to_plain(threat, ()) for threat in plan.threats]},
             "slots": width,
         }
+        if self.seal:
+            header["seal"] = self.seal
         if (kind := passes_dtype(self.precision, device)) is not None:
             header["precision"] = str(kind).removeprefix("torch.")
         devices = [device] if device.type == "cuda" else []
@@ -114,7 +122,7 @@ class Driver:
             todo.observer, todo.on_found = self.observer, self.on_found
             if self.directory is not None:
                 segment = stack.enter_context(LedgerSegment(self.directory, self.shard, header))
-                todo.resume(segment, self.directory, self.snapshot_share, header, keep_images=self.keep_images)
+                todo.resume(segment, self.directory, self.snapshot_share, header, keep=self.keep_images)
             findings = todo.run()
         if self.directory is not None and self.shard == (0, 1):
             compact_ledger(self.directory)

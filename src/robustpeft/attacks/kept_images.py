@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robustpeft.errors import UserError
 
-__all__ = ["KeptImages", "read_kept_images"]
+__all__ = ["KeptImages", "list_kept_images", "read_kept_image", "read_kept_images"]
 
 _ENOUGH = 64
 
@@ -78,9 +78,22 @@ class KeptImages:
         return path
 
 
-def read_kept_images(directory: Path) -> Iterator[tuple[str, int, Tensor]]:
-    """Yield stage, image id and adversarial image (3, h, w) of every file; an image may come twice, the same."""
+def list_kept_images(directory: Path) -> Iterator[tuple[str, int, Path]]:
+    """Yield stage, image id and file of every adversarial image, none of which is read; one may come twice."""
     for path in sorted(directory.glob("adversarial-*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
-                yield file.metadata()["stage"], int(name), file.get_tensor(name)
+                yield file.metadata()["stage"], int(name), path
+
+
+def read_kept_image(path: Path, image: int) -> Tensor:
+    """Return one adversarial image (3, h, w) of a file."""
+    with safe_open(path, framework="pt") as file:
+        point: Tensor = file.get_tensor(str(image))
+        return point
+
+
+def read_kept_images(directory: Path) -> Iterator[tuple[str, int, Tensor]]:
+    """Yield stage, image id and adversarial image (3, h, w) of every file; an image may come twice, the same."""
+    for stage, image, path in list_kept_images(directory):
+        yield stage, image, read_kept_image(path, image)

@@ -66,16 +66,18 @@ class Undertaking:
         self.segment: LedgerSegment | None = None
         self.snapshots: Snapshots | None = None
         self.kept: KeptImages | None = None
+        self.keep_first_only = False
 
     def resume(
-        self, segment: LedgerSegment, directory: Path, share: float, header: Mapping[str, Any], *, keep_images: bool
+        self, segment: LedgerSegment, directory: Path, share: float, header: Mapping[str, Any], *, keep: str
     ) -> None:
         """Go on from what lies in a directory, and keep there what comes."""
         self.segment = segment
         self.findings = Findings(self.plan, (), {row.key: row for row in segment.rows})
         work = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
         self.snapshots = Snapshots(directory / f"slots-{self.shard[0]}-of-{self.shard[1]}.safetensors", share, work)
-        self.kept = KeptImages(directory, self.shard[0]) if keep_images else None
+        self.kept = None if keep == "none" else KeptImages(directory, self.shard[0])
+        self.keep_first_only = keep == "first"
 
     def run(self) -> Findings:
         """Return what came of it."""
@@ -169,7 +171,11 @@ class Undertaking:
     def _report(self, stage: Stage, key: str, tell: Teller, found: Sequence[Found]) -> None:
         broken = {each.row.image: each.point for each in found if each.point is not None}
         if self.kept is not None:
-            self.kept.save(key, broken)
+            needed = broken
+            if self.keep_first_only:
+                worst = self.findings.worst
+                needed = {image: point for image, point in broken.items() if worst(image, stage.threat) is None}
+            self.kept.save(key, needed)
         self._keep([each.row for each in found])
         if self.on_found is not None:
             for image, point in broken.items():

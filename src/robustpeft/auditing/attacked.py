@@ -33,6 +33,7 @@ class Attacked:
         conditions: Those of the plan that are attacks, attack by attack, radii ascending.
         ledger: Directory in which every result is kept as soon as it is there; None keeps them in memory.
         keepsake: Where what the checks need is left.
+        seal: Digest of what was fixed beforehand, for the ledger.
     """
 
     model: Classifier
@@ -40,6 +41,7 @@ class Attacked:
     conditions: Sequence[Condition]
     ledger: Path | None = None
     keepsake: Keepsake = field(default_factory=lambda: Keepsake(0))
+    seal: str = ""
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:
@@ -55,7 +57,14 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         return {}
     plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed)
     keeper = _Keeper(attacked, setting, pace)
-    driver = Driver(slots=setting.width, directory=attacked.ledger, observer=keeper.tell, on_found=keeper.keep)
+    driver = Driver(
+        slots=setting.width,
+        directory=attacked.ledger,
+        keep_images="first" if attacked.plan.keep_images and attacked.ledger is not None else "none",
+        observer=keeper.tell,
+        on_found=keeper.keep,
+        seal=attacked.seal,
+    )
     findings = driver.run(attacked.model, setting.split, plan)
     attacked.keepsake.findings = findings
     outcomes = {

@@ -33,6 +33,8 @@ class AuditPlan:
         images: At most this many images, a stratified subset; None for all.
         batch_size: Images per forward pass, at least 1; without influence on the result.
         gallery: Images kept to be looked at, at least 0.
+        keep_images: Keep, beside the ledger if there is one, what broke the model within the smallest radius, one
+            adversarial image for each image and norm: with them anybody can check the counts without an attack.
         checks: How thoroughly the audit doubts itself: ``none``, or a name in `EFFORTS`.
 
     Raises:
@@ -47,6 +49,7 @@ class AuditPlan:
     images: int | None = 1000
     batch_size: int = 128
     gallery: int = 6
+    keep_images: bool = True
     checks: str = "quick"
 
     def __post_init__(self) -> None:

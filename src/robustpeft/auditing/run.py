@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from robustpeft.auditing.measure import Outcome, Setting, measure
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Observer, Pace
 from robustpeft.auditing.sanity import check_answer
+from robustpeft.auditing.sealing import seal_audit
 from robustpeft.auditing.tally import image_rows, measurement
 from robustpeft.errors import UserError
 from robustpeft.perturbations import Perturbation
@@ -28,6 +30,8 @@ from robustpeft.records import AuditRecord, DataInfo, GalleryItem, Subject
 from robustpeft.types import Classifier, Split, check_labels
 
 __all__ = ["run_audit"]
+
+_log = logging.getLogger(__name__)
 
 
 def run_audit(
@@ -82,11 +86,13 @@ def run_audit(
         shown=torch.tensor(list(shown), dtype=torch.int64),
     )
     image_size, conditions = _rehearse(setting, plan)
+    seal = seal_audit(model, taken, plan, seed=seed, classes=data.classes, image_size=image_size)
+    _log.info("%s: sealed as %s", subject.label, seal.digest)
     inspection = Inspection.begin(model, setting, plan, subject)
     pace = Pace(conditions, len(taken), observer)
     clean = measure(conditions[0], setting, pace)
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
-    attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake)
+    attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake, seal.digest)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
     for condition in conditions[1 + len(attacks) :]:
         outcomes[condition] = measure(condition, setting, pace)
@@ -100,6 +106,7 @@ def run_audit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe_environment(setting.device),
         checks=inspection.finish(outcomes),
+        seal=seal,
     )
 
 

@@ -14,12 +14,14 @@ from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
 from robustpeft.cli.export import export
+from robustpeft.cli.gate import gate
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
 from robustpeft.cli.study import study
 from robustpeft.cli.tune import tune
 from robustpeft.cli.user_errors import readable
+from robustpeft.cli.verify import verify
 
 __all__ = ["app"]
 
@@ -32,6 +34,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "export": export,
     "report": report,
+    "verify": verify,
+    "gate": gate,
     "study": study,
     "list": list_,
     "copy": copy,

@@ -68,6 +68,12 @@ def audit(
             "--undefended", help="Audit the first run's frozen network beside it; a head that was new is fitted."
         ),
     ] = False,
+    forget_images: Annotated[
+        bool,
+        typer.Option(
+            "--forget-images", help="Do not keep the adversarial images with which `verify` checks the counts."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     weights: Annotated[
@@ -88,6 +94,7 @@ def audit(
         "norm": norm,
         "attacks": None if attack is None else [attack_from_text(text) for text in attack],
         "batch_size": batch_size,
+        "keep_images": False if forget_images else None,
     }
     where = output or targets[0] / "audit"
     with reporting() as reporter:

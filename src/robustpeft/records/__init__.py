@@ -25,7 +25,8 @@ from robustpeft.records.paired import holm, mcnemar
 from robustpeft.records.paired_rates import Paired
 from robustpeft.records.rate import Rate
 from robustpeft.records.robust_curve import RobustCurve, robust_curves
-from robustpeft.records.store import read_record, write_json, write_record, write_text
+from robustpeft.records.seal import KeptFile, Seal, canonical_digest
+from robustpeft.records.store import read_doubtful_record, read_record, write_json, write_record, write_text
 from robustpeft.records.study_record import (
     ArmRecord,
     ContrastRecord,
@@ -49,6 +50,7 @@ __all__ = [
     "FolderRow",
     "GalleryItem",
     "ImageRow",
+    "KeptFile",
     "LedgerRow",
     "LedgerSegment",
     "Measurement",
@@ -56,16 +58,19 @@ __all__ = [
     "Rate",
     "RobustCurve",
     "RunRecord",
+    "Seal",
     "StudyRecord",
     "Subject",
     "TransferRecord",
     "TransferRow",
     "TrialRecord",
+    "canonical_digest",
     "compact_ledger",
     "corruption_errors",
     "corruption_measurements",
     "holm",
     "mcnemar",
+    "read_doubtful_record",
     "read_ledger",
     "read_manifest",
     "read_parquet",

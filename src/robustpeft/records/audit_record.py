@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from robustpeft.records.check import Check
 from robustpeft.records.rate import Rate
+from robustpeft.records.seal import KeptFile, Seal
 
 __all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Kind = Literal["clean", "attack", "perturbation"]
 
@@ -172,6 +173,8 @@ class AuditRecord:
         created: Time of completion, ISO 8601 in UTC.
         environment: Versions, device, threads.
         checks: What was asked of the audit itself, and the answers; empty if nothing was.
+        seal: What was fixed before the first attack; None if nothing was.
+        adversarial: Files with adversarial images that lie beside the record.
         schema_version: Version of this layout.
     """
 
@@ -185,6 +188,8 @@ class AuditRecord:
     created: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    seal: Seal | None = None
+    adversarial: tuple[KeptFile, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

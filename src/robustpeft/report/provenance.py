@@ -36,6 +36,7 @@ def provenance(record: AuditRecord) -> Provenance:
         ("Date", date_text(record)),
         ("Backbone", subject.backbone),
         ("Backbone digest", subject.backbone_digest),
+        ("Seal of the plan", record.seal.digest if record.seal else ""),
         ("Method", technique_name(subject.method)),
         ("Objective", technique_name(subject.objective)),
         ("Tuned for", threat_text(str(trained["norm"]), float(trained["epsilon"])) if trained else "no threat"),

@@ -7,7 +7,9 @@ from robustpeft.study.device import find_device
 from robustpeft.study.dry_run import dry_run
 from robustpeft.study.export import Exported, export
 from robustpeft.study.find_learning_rate import find_learning_rate
+from robustpeft.study.gate import gate
 from robustpeft.study.learning_rates import RateSearch, RateTrial
+from robustpeft.study.policy import Policy, read_policy
 from robustpeft.study.predict import Prediction, predict, write_predictions
 from robustpeft.study.price import Price, mcnemar, price
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
@@ -15,10 +17,12 @@ from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
 from robustpeft.study.transfer import transfer
 from robustpeft.study.tune import tune, tune_recipe
+from robustpeft.study.verify import verify, verify_run
 
 __all__ = [
     "AXES",
     "Exported",
+    "Policy",
     "Prediction",
     "Price",
     "RateSearch",
@@ -34,15 +38,19 @@ __all__ = [
     "export",
     "find_device",
     "find_learning_rate",
+    "gate",
     "load",
     "mcnemar",
     "predict",
     "price",
+    "read_policy",
     "read_recipe",
     "save_attack",
     "shipped_recipes",
     "transfer",
     "tune",
     "tune_recipe",
+    "verify",
+    "verify_run",
     "write_predictions",
 ]

@@ -15,6 +15,7 @@ from safetensors.torch import save as serialize
 from torch.utils.data import Dataset
 
 from robustpeft.auditing import AuditedData, AuditPlan, Progress, run_audit
+from robustpeft.auditing.kept_files import FOLDER as KEPT, forget_unpacked, pack_images
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import DataSource, ImageData, Parquet, Split, load_data
 from robustpeft.errors import UserError
@@ -52,8 +53,8 @@ def audit(
         plan: Attacks, radii, perturbations and number of images; by default made for the image size and for the threat
             the model was tuned for.
         label: Name of the model in tables; its technique by default.
-        output: Directory for ``audit.json``, ``audit_images.jsonl`` and the ledger of the attacks, from which an audit
-            that was broken off goes on; not written if None.
+        output: Directory for ``audit.json``, ``audit_images.jsonl``, the adversarial images with which `verify` checks
+            them, and the ledger of the attacks, from which an audit that was broken off goes on; not written if None.
         split: ``test``, or ``validation`` while choosing.
         seed: Of all randomness.
         observer: Called as the audit goes on.
@@ -71,13 +72,14 @@ def audit(
     if split not in ("test", "validation"):
         raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
     check_names(model, images)
+    plan = plan or default_plan(model.threat)
     note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
     if output is not None:
         _forget_completed(Path(output))
     record = run_audit(
         model,
         images.splits[split],
-        plan or default_plan(model.threat),
+        plan,
         subject=describe_subject(model, label),
         data=AuditedData(images.name, split, images.classes, note),
         seed=seed,
@@ -87,7 +89,14 @@ def audit(
     if Path(sys.argv[0]).name == "robustpeft":
         record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
     if output is not None:
-        write_record(record, Path(output))
+        folder = Path(output)
+        kept = pack_images(folder / LEDGER, folder, plan.threats if plan.attacks else ())
+        record = dataclasses.replace(record, adversarial=kept)
+        if kept:
+            size = sum(file.bytes for file in kept) / 1e6
+            _log.info("%d adversarial images are kept in %s, %.1f MB", sum(f.images for f in kept), folder / KEPT, size)
+        write_record(record, folder)
+        forget_unpacked(folder / LEDGER)
     return record
 
 

@@ -95,7 +95,8 @@ def perform_cell(cell: Cell, directory: Path, device: str) -> CellResult:
         return CellResult(0, 0, 0, 0, 0, 0, 0.0, diverged=str(error).splitlines()[0])
     started = time.perf_counter()
     if cell.audit is not None:
-        audit(run.model, load_pair(cell.recipe)[1], plan=cell.audit, output=directory)
+        plan = replace(cell.audit, keep_images=False)  # of hundreds of cells they would fill the disk
+        audit(run.model, load_pair(cell.recipe)[1], plan=plan, output=directory)
         shutil.rmtree(directory / "ledger", ignore_errors=True)  # its rows are in audit_images.jsonl
     subject, scores = describe_subject(run.model), run.tuning["validation"]
     result = CellResult(

@@ -1,0 +1,62 @@
+"""``robustpeft verify``: does a record hold, when a third party asks the model again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["verify"]
+
+_STATUS = {"confirmed": 0, "refuted": 1, "unchecked": 2}
+
+
+def verify(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="Directory of a record, or its audit.json.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Directory of the run.", show_default="only whether the files agree"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: digits, torch/NAME, hf/USER/NAME, a folder, a Parquet file.",
+            show_default="what the run was tuned on",
+        ),
+    ] = None,
+    undefended: Annotated[
+        bool, typer.Option("--undefended", help="The record is of the run's network without what was trained.")
+    ] = False,
+    without_perturbations: Annotated[
+        bool, typer.Option("--without-perturbations", help="Ask about clean and adversarial images alone.")
+    ] = False,
+    weights: Annotated[
+        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that run or record name.")] = False,
+) -> None:
+    """Ask the model again about the images that are said to break it; no attack is run.
+
+    Exit status: 0 all is confirmed, 1 something is refuted, 2 something could not be checked.
+    """
+    from rich.console import Console
+
+    from robustpeft.report.verification import verification_sentence, verification_table
+    from robustpeft.study import verify_run
+
+    found = verify_run(
+        record,
+        model,
+        data,
+        undefended=undefended,
+        perturbations=not without_perturbations,
+        weights=weights,
+        device=device,
+        trust=trust,
+    )
+    console = Console()
+    console.print(verification_table(found))
+    console.print(verification_sentence(found))
+    raise typer.Exit(_STATUS[found.outcome])
