@@ -93,7 +93,8 @@ def _run_all(cells: Sequence[Cell], place: Place) -> Iterator[Event]:
     store = Store(place.store)
     waiting = {cell.identity: cell for cell in cells if store.state(cell.identity) != "done"}
     while waiting:
-        jobs = [Job(cell, place.store, place.device, place.perform) for cell in waiting.values()]
+        free = [cell for cell in waiting.values() if store.state(cell.identity) != "running"]
+        jobs = [Job(cell, place.store, place.device, place.perform) for cell in free]
         for event in place.executor.run(work, jobs):
             if event.kind == "died":
                 store.fail(event.identity, Failure(event.reason))
