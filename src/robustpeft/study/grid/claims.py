@@ -161,7 +161,7 @@ def _newest(directory: Path) -> int | None:
 
 def _numbers(directory: Path) -> list[int]:
     try:
-        names = os.listdir(directory)
+        names = [entry.name for entry in directory.iterdir()]
     except FileNotFoundError:
         return []
     ends = (name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))

@@ -1,7 +1,7 @@
 import pytest
 
 from robustpeft.errors import UserError
-from robustpeft.study.grid import InProcess, Job, LocalWorkers, arms_of, work
+from robustpeft.study.grid import Job, Local, arms_of, work
 
 QUICK_WORK = """
 import os
@@ -29,7 +29,7 @@ def cells(study, epochs):
 
 def test_in_process_they_run_one_after_the_other(study, tmp_path, perform):
     jobs = [Job(cell, tmp_path, "cpu", perform) for cell in cells(study, (1, 2))]
-    events = list(InProcess().run(work, jobs))
+    events = list(Local().run(work, jobs))
     assert [(event.identity, event.kind) for event in events] == [
         (job.cell.identity, kind) for job in jobs for kind in ("started", "done")
     ]
@@ -44,7 +44,7 @@ def test_workers_do_every_job_once_and_survive_the_death_of_one(study, tmp_path,
 
     chosen = cells(study, (13, 14, 1, 2, 3, 4))
     store = tmp_path / "store"
-    events = list(LocalWorkers(2).run(work, [Job(cell, store, "cpu", perform) for cell in chosen]))
+    events = list(Local(2).run(work, [Job(cell, store, "cpu", perform) for cell in chosen]))
     ended = {event.identity: event for event in events if event.kind != "started"}
     assert len(ended) == len([event for event in events if event.kind != "started"]) == 6
     assert [ended[cell.identity].kind for cell in chosen] == ["died", *["done"] * 5]
@@ -54,6 +54,6 @@ def test_workers_do_every_job_once_and_survive_the_death_of_one(study, tmp_path,
     assert {threads for lines in calls for threads in lines[1::2]} == {"1"}
 
 
-def test_no_workers_are_refused():
-    with pytest.raises(UserError, match="workers must be at least 1; got 0"):
-        LocalWorkers(0)
+def test_fewer_than_no_workers_are_refused():
+    with pytest.raises(UserError, match="workers must be at least 0 and deaths at least 1; got -1 and 2"):
+        Local(-1)
