@@ -1,4 +1,5 @@
 import dataclasses
+import gc
 import os
 import signal
 import subprocess
@@ -21,9 +22,10 @@ import time
 from robustpeft.study.grid import CellResult
 
 def perform(cell, directory, device):
+    import ray
     import torch
     with (directory / "calls").open("a") as file:
-        file.write(f"{os.environ.get('RAY_NODE_ID', '')} {os.getpid()} {torch.get_num_threads()}\\n")
+        file.write(f"{ray.get_runtime_context().get_node_id()} {torch.get_num_threads()}\\n")
     if cell.recipe.training.epochs == 13:
         raise ValueError("thirteen")
     if cell.recipe.training.epochs == 14:
@@ -41,7 +43,8 @@ from pathlib import Path
 from own_work import perform
 from robustpeft.study.grid import Place, RayTasks, Study, run_study
 study = Study("small", "fulllora-digits", axes={"training.epochs": (1, 2, 600, 601)}, seeds=(1,))
-run_study(study, Place(Path("study"), Path("store"), "cpu", RayTasks(), perform), lambda event: print(event, flush=True))
+place = Place(Path("study"), Path("store"), "cpu", RayTasks(), perform)
+run_study(study, place, lambda event: print(event, flush=True))
 print("finished", flush=True)
 """
 
@@ -73,6 +76,8 @@ def cluster(monkeypatch):
         yield made
         ray.shutdown()
         made.shutdown()
+        del made
+        gc.collect()  # within these warnings: Ray does not wait for the processes that it ends
 
 
 @pytest.fixture
@@ -81,11 +86,27 @@ def embedded():
 
     yield ray
     ray.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def jobs_of(study, epochs, perform):
     made = dataclasses.replace(study, axes={"training.epochs": tuple(epochs)}, select={}, seeds=(1,))
     return [Job(arm.runs({})[0], Path("store"), "cpu", perform) for arm in arms_of(made)]
+
+
+def is_at(job, node):
+    file = Store("store").directory(job.cell.identity) / "calls"
+    return file.exists() and node.node_id in file.read_text() and not (file.parent / "result.json").exists()
+
+
+def wait_for(found, seconds=60):
+    until = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return value
 
 
 def calls(job):
@@ -94,14 +115,13 @@ def calls(job):
 
 def test_a_node_is_lost_and_every_result_still_comes_exactly_once(study, own, cluster):
     doomed = cluster.add_node(num_cpus=1)
-    jobs = jobs_of(study, [200 + i for i in range(12)], own)
+    jobs = jobs_of(study, [400 + i for i in range(6)], own)
     place = Place(Path("study"), Path("store"), "cpu", RayTasks(address=cluster.address), own)
     store, done, at_work = Store("store"), [], []
     for event in _run_all([job.cell for job in jobs], place):
         done += [event.identity] if event.kind == "done" else []
-        if len(done) == 2 and not at_work:
-            at_work = [job for job in jobs if store.state(job.cell.identity) == "running"]
-            assert doomed.node_id in {calls(job)[0].split()[0] for job in at_work}  # in the middle of one
+        if not at_work:
+            at_work = wait_for(lambda: [job for job in jobs if is_at(job, doomed)])
             cluster.remove_node(doomed, allow_graceful=False)
     assert sorted(done) == sorted(job.cell.identity for job in jobs)
     assert all(store.result(job.cell.identity).validation_robust == 1 for job in jobs)
@@ -119,7 +139,7 @@ def test_shares_search_path_and_errors_reach_the_driver(study, own, embedded):
     assert killed.kind == "died"
     assert "worker" in killed.reason
     assert len(calls(jobs[2])) == 2
-    assert calls(jobs[0])[0].split()[2] == "1"
+    assert calls(jobs[0])[0].split()[1] == "1"
     assert embedded.is_initialized()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     with pytest.raises(UserError, match="no node has 4000 CPUs and 0 GPUs"):
@@ -132,15 +152,9 @@ def test_a_killed_driver_goes_on_where_it_was(study, own, tmp_path):
         lines = [driver.stdout.readline() for _ in range(2)]
         assert all("done" in line for line in lines)
         store = Store("store")
-        until = time.monotonic() + 30
-        while not any(store.state(path.name) == "running" for path in store.path.iterdir()):
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_for(lambda: [path for path in store.path.iterdir() if store.state(path.name) == "running"])
         driver.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 30
-    while any(store.state(path.name) == "running" for path in store.path.iterdir()):  # its tasks end with it
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_for(lambda: all(store.state(path.name) != "running" for path in store.path.iterdir()))  # its tasks end with it
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert ended.stdout.endswith("finished\n")
     counts = sorted(len(file.read_text().splitlines()) for file in store.path.glob("*/calls"))
