@@ -36,10 +36,10 @@ def perform(cell, directory, device):
 """
 
 QUICK = {
-    "training.epochs": 6,
+    "training.epochs": 4,
     "training.batch_size": 50,
     "training.train_images": 200,
-    "training.validations": 6,
+    "training.validations": 2,
     "training.selection_images": 20,
     "training.selection_attack.steps": 1,
     "method.r": 1,
@@ -79,7 +79,7 @@ def jobs_of(study, epochs, perform):
     return [Job(arm.runs({})[0], Path("store"), "cpu", perform) for arm in arms_of(made)]
 
 
-def wait_for(found, seconds=100):
+def wait_for(found, seconds=200):
     until = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < until

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, final
@@ -76,15 +77,13 @@ class RayTasks(Executor):
             return ray
         quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
         if self.address is None:
-            ray.init(include_dashboard=False, **quiet)
+            ray.init("local", include_dashboard=False, **quiet)  # else it would join any cluster that it finds here
             return ray
+        _knock(self.address)
         try:
             ray.init(address=self.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"no Ray cluster answers at {self.address!r} ({reason}); start one: ray start --head"
-            ) from error
+            raise _no_cluster(self.address, str(error).splitlines()[0]) from error
         return ray
 
     def _check_shares(self, ray: Any, device: str) -> None:
@@ -100,6 +99,21 @@ class RayTasks(Executor):
             _log.warning("%s; waiting for one that joins", said)
         if self.gpus == 0 and device != "cpu" and any(node.get("GPU", 0) for node in nodes):
             _log.warning("the nodes have GPUs, but experiments ask for none: give the study resources: {gpus: 1}")
+
+
+def _knock(address: str) -> None:
+    """Raise at once if nobody listens: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    return UserError(f"no Ray cluster answers at {address!r} ({reason}); start one: ray start --head")
 
 
 def _deliver(parcel: Parcel) -> Event:

@@ -95,8 +95,7 @@ class SlurmArray(Executor):
         try:
             yield from _watch(queue, store, work, self)
         finally:
-            if queue.pending:
-                queue.leave(cancel=self.cluster == "local")
+            queue.leave(cancel=self.cluster == "local")
 
     def _submitter(self, submitit: Any, logs: Path) -> Any:
         try:
@@ -130,6 +129,7 @@ class _Queue:
     def __init__(self, submitter: Any, kind: Any) -> None:
         self.submitter, self._kind = submitter, kind
         self.pending: dict[str, tuple[Job, Any]] = {}
+        self._ours: list[Any] = []
         self._file = Path(submitter.folder) / "submitted.jsonl"
 
     def find(self, asked: Sequence[Job]) -> set[str]:
@@ -157,15 +157,18 @@ class _Queue:
                 ]
             new = {job.cell.identity: (job, one) for part, one in zip(array, queued, strict=True) for job in part}
             self.pending |= new
+            self._ours += queued
             self._remember({identity: one.job_id for identity, (_, one) in new.items()})
 
     def leave(self, *, cancel: bool) -> None:
-        """End watching: the jobs stay, unless they are processes of this machine."""
+        """End watching: what is left stays in the queue, unless it is a process of this machine."""
         numbers = sorted({str(submitted.job_id).partition("_")[0] for _, submitted in self.pending.values()})
         if cancel:
             for _, submitted in self.pending.values():
                 submitted.cancel(check=False)
-        else:
+            for submitted in self._ours:
+                submitted.wait()
+        elif numbers:
             _log.warning("the jobs stay in the queue; to take them out: scancel %s", " ".join(numbers))
 
     def _remember(self, jobs: Mapping[str, str]) -> None:
