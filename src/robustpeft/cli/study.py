@@ -112,7 +112,10 @@ def _status(asked: Study, place: Place) -> None:
     from robustpeft.cli.study_table import status_table
     from robustpeft.study.grid import Store, status
 
-    Console().print(status_table(status(asked, Store(place.store))))
+    found = status(asked, Store(place.store))
+    Console().print(status_table(found))
+    for file in dict.fromkeys(file for arm in found for file in arm.tracebacks):
+        print(f"traceback: {file}")
 
 
 def _report(asked: Study, place: Place) -> None:

@@ -91,12 +91,19 @@ def calls(job):
     return (Store("store").directory(job.cell.identity) / "calls").read_text().count("called")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
-def test_a_job_that_is_preempted_goes_on_to_the_very_same_adapter(tmp_path, number):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupts: its cell, its directory, its result."""
     plan = AuditPlan(epsilons=(0.1,), attacks=(FGSM(),), perturbations=(), images=20, gallery=0)
     study = Study("q", "fulllora-digits", set=QUICK, axes={"threat.epsilon": (0.1,)}, seeds=(1,), audit=plan)
-    cell = arms_of(study)[0].runs({})[0]
+    cell, directory = arms_of(study)[0].runs({})[0], tmp_path_factory.mktemp("whole")
+    return cell, directory, perform_cell(cell, directory, "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_that_is_preempted_goes_on_to_the_very_same_adapter(tmp_path, whole, number):
+    cell, uninterrupted, result = whole
     store = Store(tmp_path / "store")
     directory = store.directory(cell.identity)
     claims = []
@@ -115,13 +122,11 @@ def test_a_job_that_is_preempted_goes_on_to_the_very_same_adapter(tmp_path, numb
     assert [event.kind for event in events] == ["done"]
     last = json.loads((directory / "claim-1").read_text())
     assert last["process"] != claims[0]["process"]
-    whole = perform_cell(cell, tmp_path / "whole", "cpu")
-    interrupted = store.result(cell.identity)
     for name in ("validation_clean", "validation_robust", "num_trained"):
-        assert getattr(interrupted, name) == getattr(whole, name)
+        assert getattr(store.result(cell.identity), name) == getattr(result, name)
     weights = "run/adapter_model.safetensors"
-    assert (directory / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
-    assert read_record(directory).rows == read_record(tmp_path / "whole").rows
+    assert (directory / weights).read_bytes() == (uninterrupted / weights).read_bytes()
+    assert read_record(directory).rows == read_record(uninterrupted).rows
 
 
 @pytest.mark.slow
