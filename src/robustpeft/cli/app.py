@@ -14,6 +14,7 @@ from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
 from robustpeft.cli.export import export
+from robustpeft.cli.fetch import fetch
 from robustpeft.cli.gate import gate
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "gate": gate,
     "study": study,
+    "fetch": fetch,
     "list": list_,
     "copy": copy,
 }

@@ -36,6 +36,17 @@ def study(
         Path | None, typer.Option(help="Directory of experiments; studies may share it.", show_default="OUTPUT/store")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes with one thread each; 0 for this process alone.")] = 0,
+    executor: Annotated[
+        str, typer.Option(help="Where experiments run: local, ray, slurm, or package.module:Class.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a Ray cluster, or auto.", show_default="a cluster of this machine alone"),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="KEY=VALUE", help="Of the executor: cpus=4, gpus=1, partition=gpu, time=4h."),
+    ] = None,
     only_estimate: Annotated[
         bool, typer.Option("--dry-run", help="Say what it costs, from a few real steps; nothing is run.")
     ] = False,
@@ -47,16 +58,21 @@ def study(
 ) -> None:
     """Run a grid of experiments: choose on validation images, run on fresh seeds, audit, report."""
     action, file = _parsed(words)
-    from robustpeft.study.grid import InProcess, LocalWorkers, Place, read_study
+    from robustpeft.study.grid import Place, executor_of, read_study
+    from robustpeft.study.recipe import read_setting
 
     asked = read_study(file, scale, settings or ())
     name = f"{asked.name}-{asked.scale}" if asked.scale else asked.name
-    executor = LocalWorkers(workers) if workers else InProcess()
-    place = Place(output / name, store or output / "store", device, executor)
+    given = {key: value for key, value in {"workers": workers or None, "address": address}.items() if value is not None}
+    where = executor_of(asked, executor, given | dict(map(read_setting, fields or ())))
+    place = Place(output / name, store or output / "store", device, where)
     if only_estimate:
         _estimate(asked, place)
     elif action in ("run", "retry"):
-        options = ["--output", str(output), *(["--scale", scale] if scale else []), "--workers", str(workers)]
+        options = ["--output", str(output), *(["--scale", scale] if scale else [])]
+        options += ["--workers", str(workers)] if executor == "local" else ["--executor", executor]
+        options += [] if address is None else ["--address", address]
+        options += [word for field in fields or () for word in ("--with", field)]
         options += [word for setting in settings or () for word in ("--set", setting)]
         options += [] if store is None else ["--store", str(store)]
         _run(asked, place, shlex.join(["robustpeft", "study", file, *options]), again=action == "retry")
@@ -96,7 +112,10 @@ def _status(asked: Study, place: Place) -> None:
     from robustpeft.cli.study_table import status_table
     from robustpeft.study.grid import Store, status
 
-    Console().print(status_table(status(asked, Store(place.store))))
+    found = status(asked, Store(place.store))
+    Console().print(status_table(found))
+    for file in dict.fromkeys(file for arm in found for file in arm.tracebacks):
+        print(f"traceback: {file}")
 
 
 def _report(asked: Study, place: Place) -> None:

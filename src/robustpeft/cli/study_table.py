@@ -61,14 +61,15 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console
     from rich.live import Live
 
-    from robustpeft.study.grid import status
+    from robustpeft.study.grid import arms_of, status
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(status(study, store))
         return
+    arms = arms_of(study)
     with Live(
-        get_renderable=lambda: status_table(status(study, store)), console=console, refresh_per_second=_REFRESHES
+        get_renderable=lambda: status_table(status(study, store, arms)), console=console, refresh_per_second=_REFRESHES
     ):
         yield lambda event: None
 

@@ -1,59 +1,67 @@
+import dataclasses
+import sys
+
 import pytest
 
 from robustpeft.errors import UserError
-from robustpeft.study.grid import InProcess, Job, LocalWorkers, arms_of, work
+from robustpeft.study.grid import EXECUTORS, Local, RayTasks, Resources, SlurmArray, executor_of
+from robustpeft.study.grid.executor import Executor, Parcel
 
-QUICK_WORK = """
-import os
+MINE = """
 from dataclasses import dataclass
-from pathlib import Path
-from robustpeft.study.grid import CellResult
-def perform(cell, directory, device):
-    import torch
-    with (directory / "calls").open("a") as file:
-        file.write(f"{os.getpid()} {torch.get_num_threads()}\\n")
-    if cell.recipe.training.epochs == 13:
-        os.kill(os.getpid(), 9)
-    if cell.recipe.training.epochs == 14 and len((directory / "calls").read_text().splitlines()) == 1:
-        os._exit(3)
-    return CellResult(10, 5, 1, 100, 90, 80, 1.5)
+from robustpeft.study.grid import Executor
+
+@dataclass(frozen=True)
+class Mine(Executor):
+    gpus: float = 0
+    name_of_queue: str = "long"
+
+    def run(self, work, jobs):
+        for job in jobs:
+            yield work(job)
 """
 
 
-def cells(study, epochs):
-    import dataclasses
-
-    made = dataclasses.replace(study, axes={"training.epochs": tuple(epochs)}, select={}, seeds=(1,))
-    return [arm.runs({})[0] for arm in arms_of(made)]
-
-
-def test_in_process_they_run_one_after_the_other(study, tmp_path, perform):
-    jobs = [Job(cell, tmp_path, "cpu", perform) for cell in cells(study, (1, 2))]
-    events = list(InProcess().run(work, jobs))
-    assert [(event.identity, event.kind) for event in events] == [
-        (job.cell.identity, kind) for job in jobs for kind in ("started", "done")
-    ]
-    assert events[0].title == jobs[0].cell.title
+def test_every_entry_is_a_frozen_value_that_can_be_made_without_arguments():
+    for name, entry in EXECUTORS.items():
+        made = entry()
+        assert isinstance(made, Executor), name
+        assert made == entry()
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.new = 1
 
 
-@pytest.mark.slow
-def test_workers_do_every_job_once_and_survive_the_death_of_one(study, tmp_path, monkeypatch):
-    (tmp_path / "quick_work.py").write_text(QUICK_WORK)
+def test_shares_and_block_come_from_the_study_and_settings_stand_over_them(study):
+    asked = dataclasses.replace(study, resources=Resources(4, 1), slurm={"partition": "gpu", "time": "2h"})
+    assert executor_of(asked, "local", {"workers": 2}) == Local(2)
+    assert executor_of(asked, "ray", {"gpus": 0.5}) == RayTasks(4, 0.5)
+    assert executor_of(asked, "slurm", {"time": "1d"}) == SlurmArray(4, 1, "gpu", time="1d")
+
+
+def test_one_of_ones_own_is_named_by_module_and_class(study, tmp_path, monkeypatch):
+    (tmp_path / "my_cluster.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
-    from quick_work import perform
-
-    chosen = cells(study, (13, 14, 1, 2, 3, 4))
-    store = tmp_path / "store"
-    events = list(LocalWorkers(2).run(work, [Job(cell, store, "cpu", perform) for cell in chosen]))
-    ended = {event.identity: event for event in events if event.kind != "started"}
-    assert len(ended) == len([event for event in events if event.kind != "started"]) == 6
-    assert [ended[cell.identity].kind for cell in chosen] == ["died", *["done"] * 5]
-    assert ended[chosen[0].identity].reason == "its process died with exit code -9"
-    calls = [(store / cell.identity / "calls").read_text().split() for cell in chosen]
-    assert [len(lines) // 2 for lines in calls] == [2, 2, 1, 1, 1, 1]
-    assert {threads for lines in calls for threads in lines[1::2]} == {"1"}
+    asked = dataclasses.replace(study, resources=Resources(4, 1))
+    made = executor_of(asked, "my_cluster:Mine", {"name_of_queue": "short"})
+    assert made == sys.modules["my_cluster"].Mine(gpus=1, name_of_queue="short")
 
 
-def test_no_workers_are_refused():
-    with pytest.raises(UserError, match="workers must be at least 1; got 0"):
-        LocalWorkers(0)
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("slrum", {}, "unknown executor 'slrum'; did you mean 'slurm'"),
+        ("slurm", {"partitoin": "gpu"}, "unknown key 'slurm.partitoin'; did you mean 'partition'"),
+        ("slurm", {"gpus": 0.5}, "slurm.gpus must be .*integer.*; got 0.5"),
+        ("slurm", {"time": 14400}, "time must have a unit"),
+        ("ray", {"workers": 2}, "unknown key 'ray.workers'"),
+        ("robustpeft.study.grid:Study", {}, "is not a executor"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(study, name, settings, said):
+    with pytest.raises(UserError, match=said):
+        executor_of(study, name, settings)
+
+
+def test_a_parcel_says_so_if_the_other_machine_has_another_file_system(tmp_path):
+    with pytest.raises(UserError, match="all machines of a study need the same file system"):
+        Parcel(b"", (), str(tmp_path / "nowhere"), 1).deliver()

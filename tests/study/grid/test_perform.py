@@ -122,6 +122,17 @@ def test_work_is_not_done_twice_and_errors_end_in_the_store(study, tmp_path, per
     assert store.failure(cell.identity) is None
 
 
+def test_who_lost_a_claim_meanwhile_leaves_no_result(study, tmp_path, perform):
+    store, cell = Store(tmp_path), arms_of(study)[0].trials()[0][1]
+
+    def sleep_too_long(cell, directory, device):
+        (directory / "claim-7").write_text("another machine's")
+        return perform(cell, directory, device)
+
+    assert work(Job(cell, tmp_path, "cpu", sleep_too_long)).kind == "busy"
+    assert (store.result(cell.identity), store.failure(cell.identity)) == (None, None)
+
+
 def test_a_technique_of_ones_own_takes_part(tmp_path, monkeypatch):
     (tmp_path / "own_technique.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)

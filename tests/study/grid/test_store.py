@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -18,7 +15,7 @@ def store(tmp_path):
 def test_states_follow_what_lies_there(store):
     assert store.state("a") == "waiting"
     with store.claim("a") as mine:
-        assert mine
+        assert mine is not None
         assert store.state("a") == "running"
     assert store.state("a") == "waiting"
     store.fail("a", Failure("because", "a traceback"))
@@ -28,39 +25,23 @@ def test_states_follow_what_lies_there(store):
     assert store.result("a") is None
 
 
+def test_a_traceback_is_a_file_that_a_person_can_read(store):
+    store.fail("a", Failure("because", "first\n  second \udcff"))
+    assert store.traceback_of("a").read_text(errors="surrogateescape") == "first\n  second \udcff"
+    assert store.failure("a").details == "first\n  second \udcff"
+    store.forgive("a")
+    assert not store.traceback_of("a").exists()
+
+
+def test_what_was_thought_lost_and_is_done_after_all_did_not_fail(store):
+    store.fail("a", Failure("its machine is gone"))
+    store.finish("a", RESULT)
+    assert (store.state("a"), store.failure("a")) == ("done", None)
+
+
 def test_a_failure_is_forgiven_once(store):
     store.fail("a", Failure("because"))
     assert [store.forgive("a"), store.forgive("a"), store.state("a")] == [True, False, "waiting"]
-
-
-def test_only_one_holds_a_claim(store):
-    with store.claim("a") as first, store.claim("a") as second, store.claim("b") as other:
-        assert (first, second, other) == (True, False, True)
-    with store.claim("a") as again:
-        assert again
-
-
-def test_the_claim_of_a_process_that_was_killed_is_free(store):
-    code = (
-        "import sys, time; from robustpeft.study.grid.store import Store\n"
-        f"with Store({str(store.path)!r}).claim('a') as mine: print(mine, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "True\n"
-        with store.claim("a") as mine:
-            assert not mine
-        process.kill()
-        process.wait()
-    with store.claim("a") as mine:
-        assert mine
-
-
-def test_who_looks_for_a_moment_does_not_take_a_claim_away(store, monkeypatch):
-    looking = store.claim("a")
-    looking.__enter__()
-    monkeypatch.setattr(time, "sleep", lambda seconds: looking.__exit__(None, None, None))
-    with store.claim("a") as mine:
-        assert mine
 
 
 def test_cleaning_leaves_what_is_needed(store):

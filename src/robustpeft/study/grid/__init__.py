@@ -2,14 +2,19 @@
 
 from robustpeft.study.grid.cells import Arm, Cell, arms_of
 from robustpeft.study.grid.estimate import ArmEstimate, estimate
-from robustpeft.study.grid.executors import Executor, InProcess, LocalWorkers
+from robustpeft.study.grid.executor import Executor
+from robustpeft.study.grid.executors import EXECUTORS, executor_of
+from robustpeft.study.grid.local_executor import Local
 from robustpeft.study.grid.perform import Event, Job, perform_cell, work
+from robustpeft.study.grid.ray_executor import RayTasks
 from robustpeft.study.grid.runner import Place, run_study, summarise
+from robustpeft.study.grid.slurm_executor import SlurmArray
 from robustpeft.study.grid.status import ArmStatus, clean, forgive, status
 from robustpeft.study.grid.store import CellResult, Failure, Store
-from robustpeft.study.grid.study_file import Contrast, Grid, Study, read_study, shipped_studies
+from robustpeft.study.grid.study_file import Contrast, Grid, Resources, Study, read_study, shipped_studies
 
 __all__ = [
+    "EXECUTORS",
     "Arm",
     "ArmEstimate",
     "ArmStatus",
@@ -20,15 +25,18 @@ __all__ = [
     "Executor",
     "Failure",
     "Grid",
-    "InProcess",
     "Job",
-    "LocalWorkers",
+    "Local",
     "Place",
+    "RayTasks",
+    "Resources",
+    "SlurmArray",
     "Store",
     "Study",
     "arms_of",
     "clean",
     "estimate",
+    "executor_of",
     "forgive",
     "perform_cell",
     "read_study",

@@ -1,142 +1,40 @@
-"""Where do experiments run? In this process, or in several on this machine; clusters fit the same protocol."""
+"""Where do experiments run? One table, and how a study's words become an entry of it."""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Protocol, cast, final
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from robustpeft.errors import UserError
-from robustpeft.study.grid.perform import Event, Job
+from robustpeft.study.grid.executor import Executor
+from robustpeft.study.grid.local_executor import Local
+from robustpeft.study.grid.ray_executor import RayTasks
+from robustpeft.study.grid.slurm_executor import SlurmArray
+from robustpeft.study.grid.study_file import Study
+from robustpeft.types import Axis, from_plain, look_up
 
-__all__ = ["Executor", "InProcess", "LocalWorkers"]
+__all__ = ["EXECUTORS", "executor_of"]
 
-Work = Callable[[Job], Event]
+EXECUTORS: Mapping[str, type[Executor]] = {"local": Local, "ray": RayTasks, "slurm": SlurmArray}
+"""Every place where experiments run, by name."""
 
-
-class Executor(Protocol):
-    """Runs jobs that do not depend on each other."""
-
-    def run(self, work: Work, jobs: Iterable[Job]) -> Iterator[Event]:
-        """Yield what happens: that a job has started, where that is known, and how each has ended, exactly once."""
-        ...
+_AXIS = Axis(Executor, EXECUTORS, "executor")
 
 
-@final
-class InProcess:
-    """One after the other, here."""
-
-    def run(self, work: Work, jobs: Iterable[Job]) -> Iterator[Event]:
-        """Yield a start and an end for every job."""
-        for job in jobs:
-            yield Event(job.cell.identity, "started", title=job.cell.title)
-            yield work(job)
-
-
-@final
-class LocalWorkers:
-    """Several processes on this machine, each with one thread.
-
-    A job whose process dies (memory ran out, somebody killed it) gets another; one that has lost `deaths` of them is
-    given up. A worker whose parent is gone ends at once.
+def executor_of(study: Study, name: str, settings: Mapping[str, Any]) -> Executor:
+    """Return where a study's experiments run.
 
     Args:
-        workers: How many, at least 1.
-        deaths: After how many deaths a job is given up.
+        study: Says each experiment's share of a machine, and in its block ``slurm`` more.
+        name: From `EXECUTORS`, or ``package.module:Class``.
+        settings: Fields of the executor, over those of the study.
+
+    Raises:
+        UserError: If there is no such executor or field, or the executor refuses a value.
     """
-
-    def __init__(self, workers: int, deaths: int = 2) -> None:
-        if workers < 1:
-            raise UserError(f"workers must be at least 1; got {workers}")
-        self._workers, self._deaths = workers, deaths
-
-    def run(self, work: Work, jobs: Iterable[Job]) -> Iterator[Event]:
-        """Yield a start and an end for every job; a job that lost its process starts again."""
-        waiting, deaths = deque(jobs), Counter[str]()
-        team: dict[Connection, tuple[SpawnProcess, Job]] = {}
-        idle: list[tuple[Connection, SpawnProcess]] = []
-        try:
-            while waiting or team:
-                while waiting and len(team) < self._workers:
-                    connection, process = idle.pop() if idle else _hire(work)
-                    job = waiting.popleft()
-                    team[connection] = (process, job)
-                    _send(connection, job)
-                    yield Event(job.cell.identity, "started", title=job.cell.title)
-                for ready in wait(list(team)):
-                    connection = cast(Connection, ready)
-                    process, job = team.pop(connection)
-                    try:
-                        event: Event = connection.recv()
-                    except (EOFError, ConnectionResetError):
-                        event = _lost(process, job)
-                        connection.close()
-                        deaths[event.identity] += 1
-                        if deaths[event.identity] < self._deaths:
-                            waiting.append(job)
-                            continue
-                    else:
-                        idle.append((connection, process))
-                    yield event
-        finally:
-            _dismiss([*idle, *((connection, process) for connection, (process, _) in team.items())])
-
-
-def _hire(work: Work) -> tuple[Connection, SpawnProcess]:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    process.start()
-    theirs.close()  # so that a worker's death closes the pipe
-    return ours, process
-
-
-def _send(connection: Connection, job: Job) -> None:
-    try:
-        connection.send(job)
-    except (BrokenPipeError, ConnectionResetError):
-        return  # it died while it was idle; the next look at the pipe says so
-
-
-def _lost(process: SpawnProcess, job: Job) -> Event:
-    process.join()
-    return Event(job.cell.identity, "died", f"its process died with exit code {process.exitcode}", job.cell.title)
-
-
-def _dismiss(team: list[tuple[Connection, SpawnProcess]]) -> None:
-    for connection, process in team:
-        connection.close()
-        process.terminate()
-    for _, process in team:
-        process.join()
-
-
-def _serve(connection: Connection, work: Work) -> None:
-    """Do one job after the other until the pipe is closed."""
-    import torch
-
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            job: Job = connection.recv()
-        except EOFError:
-            return
-        except KeyboardInterrupt:
-            return
-        try:
-            connection.send(work(job))
-        except KeyboardInterrupt:  # Ctrl-C reaches every process of a terminal; the parent says what it means
-            return
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    found = look_up(EXECUTORS, name, "executor")
+    known = {field.name for field in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else set()
+    share = {key: value for key, value in dataclasses.asdict(study.resources).items() if key in known}
+    block = study.slurm if name == "slurm" else {}
+    plain = {"name": name, **share, **block, **settings}
+    return from_plain(Executor, plain, (_AXIS,), name)  # type: ignore[type-abstract]

@@ -66,22 +66,30 @@ def work(job: Job) -> Event:
 def _work(store: Store, job: Job) -> Event:
     identity = job.cell.identity
     with store.claim(identity) as mine:
-        if not mine:
+        if mine is None:
             return Event(identity, "busy")
         if store.result(identity) is not None:
             return Event(identity, "done")
         if (failure := store.failure(identity)) is not None:
             return Event(identity, "failed", failure.reason)
-        try:
-            store.describe(job.cell)
-            result = job.perform(job.cell, store.directory(identity), job.device)
-        except Exception as error:  # one experiment must not stop the others
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            store.fail(identity, Failure(reason, traceback.format_exc()))
-            return Event(identity, "failed", reason)
-        store.finish(identity, result)
+        found = _attempt(store, job)
+        if not mine.holds():
+            return Event(identity, "busy")  # this machine slept so long that another took it over
+        if isinstance(found, Failure):
+            store.fail(identity, found)
+            return Event(identity, "failed", found.reason)
+        store.finish(identity, found)
         store.trim(identity)
     return Event(identity, "done")
+
+
+def _attempt(store: Store, job: Job) -> CellResult | Failure:
+    try:
+        store.describe(job.cell)
+        return job.perform(job.cell, store.directory(job.cell.identity), job.device)
+    except Exception as error:  # one experiment must not stop the others
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Failure(reason, traceback.format_exc())
 
 
 def perform_cell(cell: Cell, directory: Path, device: str) -> CellResult:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from robustpeft.records import ArmRecord, ContrastRecord, RunRecord, StudyRecord, write_study_record
 from robustpeft.study.grid.cells import Arm, Cell, arms_of
-from robustpeft.study.grid.executors import Executor, InProcess
+from robustpeft.study.grid.executor import Executor
+from robustpeft.study.grid.local_executor import Local
 from robustpeft.study.grid.perform import Event, Job, Perform, perform_cell, work
 from robustpeft.study.grid.selection import choose, edges, trial_records
 from robustpeft.study.grid.store import Failure, Store
@@ -36,7 +37,7 @@ class Place:
     directory: Path
     store: Path
     device: str = "auto"
-    executor: Executor = field(default_factory=InProcess)
+    executor: Executor = field(default_factory=Local)
     perform: Perform = perform_cell
 
 
@@ -93,7 +94,8 @@ def _run_all(cells: Sequence[Cell], place: Place) -> Iterator[Event]:
     store = Store(place.store)
     waiting = {cell.identity: cell for cell in cells if store.state(cell.identity) != "done"}
     while waiting:
-        jobs = [Job(cell, place.store, place.device, place.perform) for cell in waiting.values()]
+        free = [cell for cell in waiting.values() if store.state(cell.identity) != "running"]
+        jobs = [Job(cell, place.store, place.device, place.perform) for cell in free]
         for event in place.executor.run(work, jobs):
             if event.kind == "died":
                 store.fail(event.identity, Failure(event.reason))

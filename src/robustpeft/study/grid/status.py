@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustpeft.study.grid.cells import Arm, Cell, arms_of
@@ -23,6 +24,7 @@ class ArmStatus:
         trials: How many trials are in which state.
         runs: How many runs are in which state; before the choice all of them wait.
         reasons: The first line of the reason of every failure.
+        tracebacks: The files with the whole of them.
         disk_bytes: Of all its experiments.
     """
 
@@ -32,11 +34,18 @@ class ArmStatus:
     runs: Counter[str]
     reasons: tuple[str, ...]
     disk_bytes: int
+    tracebacks: tuple[str, ...] = ()
 
 
-def status(study: Study, store: Store) -> tuple[ArmStatus, ...]:
-    """Return how far every arm of a study is."""
-    return tuple(_arm_status(arm, store) for arm in arms_of(study))
+def status(study: Study, store: Store, arms: Sequence[Arm] | None = None) -> tuple[ArmStatus, ...]:
+    """Return how far every arm of a study is.
+
+    Args:
+        study: Which.
+        store: Of its experiments.
+        arms: The study's, from whoever looks often and has made them already.
+    """
+    return tuple(_arm_status(arm, store) for arm in (arms_of(study) if arms is None else arms))
 
 
 def forgive(study: Study, store: Store) -> int:
@@ -68,7 +77,7 @@ def _runs(arm: Arm, store: Store) -> tuple[Cell, ...]:
 
 def _arm_status(arm: Arm, store: Store) -> ArmStatus:
     trials, runs = [cell.identity for _, cell in arm.trials()], [cell.identity for cell in _runs(arm, store)]
-    failures = [failure for identity in (*trials, *runs) if (failure := store.failure(identity)) is not None]
+    failures = {i: failure for i in (*trials, *runs) if (failure := store.failure(i)) is not None}
     counted = Counter[str](store.state(identity) for identity in runs)
     counted["waiting"] += len(arm.seeds) - len(runs)
     return ArmStatus(
@@ -76,6 +85,7 @@ def _arm_status(arm: Arm, store: Store) -> ArmStatus:
         arm.label,
         Counter(store.state(identity) for identity in trials),
         counted,
-        tuple(dict.fromkeys(failure.reason for failure in failures)),
+        tuple(dict.fromkeys(failure.reason for failure in failures.values())),
         sum(store.bytes_of(identity) for identity in (*trials, *runs)),
+        tuple(str(store.traceback_of(identity)) for identity, failure in failures.items() if failure.details),
     )

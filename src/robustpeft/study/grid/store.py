@@ -4,37 +4,34 @@ experiment.json    the resolved recipe and audit plan
 run/               what tuning left, with its checkpoints while it lasts
 audit.json, ...    the record of the audit
 result.json        written last: the experiment is done
-failed.json        why it is not
-lock               held by the process that works on it
+failed.json        why it is not, in one line
+traceback.txt      why it is not, in full
+claim-0, ...       who works on it
 
-Several processes and several studies may share a store. A lock is the kernel's (`flock`): when its holder dies, it is
-free, so there are no stale locks. On a network file system it needs a server that knows locks.
+Several processes, machines and studies may share a store: who works on what is in `claims`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from robustpeft.records import write_json
+from robustpeft.records import write_json, write_text
 from robustpeft.study.axes import AXES
 from robustpeft.study.grid.cells import Cell
+from robustpeft.study.grid.claims import Claim, claim, is_claimed
 from robustpeft.types import to_plain
 
 __all__ = ["CellResult", "Failure", "State", "Store"]
 
 State = Literal["waiting", "running", "done", "failed"]
-_ATTEMPTS = 3  # whoever looks whether an experiment is running holds its lock for a moment
-_RESULT, _FAILED, _LOCK = "result.json", "failed.json", "lock"
+_RESULT, _FAILED, _TRACEBACK = "result.json", "failed.json", "traceback.txt"
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,17 @@ class Store:
     def failure(self, identity: str) -> Failure | None:
         """Return why it failed; None if it did not."""
         plain = _read(self.directory(identity) / _FAILED)
-        return None if plain is None else Failure(**plain)
+        if plain is None:
+            return None
+        try:
+            details = self.traceback_of(identity).read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            details = ""
+        return Failure(plain["reason"], details)
+
+    def traceback_of(self, identity: str) -> Path:
+        """Return the file with the whole of why it failed; there is none if its worker was lost."""
+        return self.directory(identity) / _TRACEBACK
 
     def state(self, identity: str) -> State:
         """Return how far an experiment is."""
@@ -110,21 +117,11 @@ class Store:
             return "done"
         if (directory / _FAILED).is_file():
             return "failed"
-        return "running" if self._is_locked(identity) else "waiting"
+        return "running" if is_claimed(directory, time.time()) else "waiting"
 
-    @contextmanager
-    def claim(self, identity: str) -> Iterator[bool]:
-        """Within the context the experiment is this process's alone; False if another works on it."""
-        directory = self.directory(identity)
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / _LOCK).open("a+", encoding="utf-8") as file:
-            if not any(_take(file) for _ in range(_ATTEMPTS)):
-                yield False
-                return
-            file.truncate(0)
-            file.write(f"{socket.gethostname()} {os.getpid()}\n")  # for people: the lock is the kernel's
-            file.flush()
-            yield True
+    def claim(self, identity: str) -> AbstractContextManager[Claim | None]:
+        """Within the context the experiment is this process's alone; None if another works on it."""
+        return claim(self.directory(identity))
 
     def describe(self, cell: Cell) -> None:
         """Write what an experiment is."""
@@ -132,18 +129,22 @@ class Store:
         write_json(self.directory(cell.identity) / "experiment.json", plain)
 
     def finish(self, identity: str, result: CellResult) -> None:
-        """Note that an experiment is done."""
+        """Note that an experiment is done, also if it was thought lost meanwhile."""
         write_json(self.directory(identity) / _RESULT, asdict(result))
+        self.forgive(identity)
 
     def fail(self, identity: str, failure: Failure) -> None:
         """Note that an experiment failed; it is not tried again until it is forgiven."""
-        write_json(self.directory(identity) / _FAILED, asdict(failure))
+        if failure.details:
+            write_text(self.traceback_of(identity), failure.details)
+        write_json(self.directory(identity) / _FAILED, {"reason": failure.reason})
 
     def forgive(self, identity: str) -> bool:
         """Let a failed experiment be tried again; return whether it had failed."""
         file = self.directory(identity) / _FAILED
         existed = file.is_file()
         file.unlink(missing_ok=True)
+        self.traceback_of(identity).unlink(missing_ok=True)
         return existed
 
     def clean(self, identity: str) -> int:
@@ -153,7 +154,7 @@ class Store:
             The bytes that were freed; 0 for one that waits or is worked on.
         """
         with self.claim(identity) as mine:
-            return self.trim(identity) if mine else 0
+            return 0 if mine is None else self.trim(identity)
 
     def trim(self, identity: str) -> int:
         """Do what `clean` does, for an experiment that this process has claimed."""
@@ -170,16 +171,6 @@ class Store:
         """Return the disk that an experiment takes."""
         return size_of(self.directory(identity))
 
-    def _is_locked(self, identity: str) -> bool:
-        try:
-            with (self.directory(identity) / _LOCK).open("a", encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
-
 
 def size_of(directory: Path) -> int:
     """Return the bytes of all files under a directory; those that vanish meanwhile count nothing."""
@@ -191,15 +182,6 @@ def size_of(directory: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
-
-
-def _take(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.01)
-        return False
-    return True
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -16,9 +16,14 @@ from robustpeft.study.axes import AXES
 from robustpeft.study.recipe import Recipe, read_recipe, read_setting
 from robustpeft.types import from_plain
 
-__all__ = ["Contrast", "Grid", "Study", "read_study", "shipped_studies"]
+__all__ = ["Contrast", "Grid", "Resources", "Study", "read_study", "shipped_studies"]
 
-_MERGED = ("set", "audit")  # a scale changes single keys of these; what else it names, it replaces
+_MERGED = (
+    "set",
+    "audit",
+    "resources",
+    "slurm",
+)  # a scale changes single keys of these; what else it names, it replaces
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,19 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """An experiment's share of a machine, where something shares it out: Ray, SLURM.
+
+    Args:
+        cpus: Of each experiment.
+        gpus: Of each experiment; on Ray 0.5 lets two share one.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Study:
     """A grid of experiments.
 
@@ -75,6 +93,8 @@ class Study:
         sources: What to cite, as BibTeX.
         headline: The epsilon of the audit at which arms are compared; None for the largest.
         scale: Name of the scale that was taken; empty for the file as it stands.
+        resources: What each experiment gets of a cluster's machines.
+        slurm: Further fields of `SlurmArray`, where that is asked for.
     """
 
     name: str
@@ -91,6 +111,8 @@ class Study:
     sources: tuple[str, ...] = ()
     headline: float | None = None
     scale: str = ""
+    resources: Resources = field(default_factory=Resources)
+    slurm: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name.startswith("."):
