@@ -150,12 +150,12 @@ def question_text(question: Question) -> str:
     if question.norm == "patch":
         return f"{name}{effort}, within a square of {question.strength:.0%} of the image"
     radius = f"{255 * question.strength:.3g}/255 ({question.strength:.3g})" if question.norm == "linf" else ""
-    return f"{name}{effort}, within {_NORM_NAMES.get(question.norm, question.norm)} {radius or f'{question.strength:g}'}"
+    return (
+        f"{name}{effort}, within {_NORM_NAMES.get(question.norm, question.norm)} {radius or f'{question.strength:g}'}"
+    )
 
 
-def records_html(
-    rows: Sequence[RecordRow], total: int, chosen: Sequence[str], column: str, *, descending: bool
-) -> str:
+def records_html(rows: Sequence[RecordRow], total: int, chosen: Sequence[str], column: str, *, descending: bool) -> str:
     """Return the table of records, with a box to choose each and a button to sort by each column."""
     return _render(
         "records.html",
@@ -201,9 +201,6 @@ def _bars(guesses: Sequence[Guess], true: int | None, classes: Sequence[str]) ->
 def _fact(outcome: Outcome, question: Question) -> str:
     if question.kind != "attack":
         return f"Largest change of a value: {255 * outcome.size:.3g}/255."
-    if question.norm == "linf":
-        size = f"{255 * outcome.size:.3g}/255"
-    else:
-        size = f"{outcome.size:.3g}"
+    size = f"{255 * outcome.size:.3g}/255" if question.norm == "linf" else f"{outcome.size:.3g}"
     looked = f"{outcome.passes:,} {'look' if outcome.passes == 1 else 'looks'} at the model"
     return f"Size of the change: {size}, after {looked} in {outcome.seconds:.1f} s."

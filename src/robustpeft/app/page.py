@@ -1,10 +1,15 @@
-"""Where does every control stand, and what does it call? The widgets, and nothing that could be computed without."""
+"""Where does every control stand, and what does it call? The widgets, and nothing that could be computed without.
+
+This module alone imports Gradio, and is imported only to make the page: Gradio reads the annotations of what it calls.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import gradio as gr
 
 from robustpeft.app.choices import ATTACK_NAMES, NORMS, PERTURBATION_NAMES, Steps, range_of
 from robustpeft.app.markup import notice_html
@@ -14,9 +19,6 @@ from robustpeft.app.wish import CONTROLS, Picked, Wish, picked_from, read_wish
 from robustpeft.errors import UserError
 from robustpeft.perturbations import CORRUPTIONS
 from robustpeft.report.wording import condition_name
-
-if TYPE_CHECKING:
-    import gradio as gr
 
 __all__ = ["build_page", "static_text"]
 
@@ -40,8 +42,6 @@ def static_text(name: str) -> str:
 
 def build_page(stage: Stage) -> gr.Blocks:
     """Return the page."""
-    import gradio as gr
-
     with gr.Blocks(title="robustpeft", analytics_enabled=False) as blocks:
         gr.HTML(_HEAD, apply_default_css=False, js_on_load=None)
         with gr.Tabs():
@@ -61,8 +61,6 @@ class _TryIt:
     """The first tab."""
 
     def __init__(self, stage: Stage, blocks: gr.Blocks) -> None:
-        import gradio as gr
-
         self.stage = stage
         self.wanted: dict[str, Wish | None] = {}  # what each open page wants by now
         families = list(stage.lineups)
@@ -80,8 +78,6 @@ class _TryIt:
         self._wire(blocks)
 
     def _choose_models(self, families: list[str]) -> None:
-        import gradio as gr
-
         several = len(families) > 1
         self.family = gr.Dropdown(families, value=families[0], label="Backbone", visible=several, filterable=False)
         self.labels = gr.CheckboxGroup(
@@ -91,9 +87,7 @@ class _TryIt:
         )
 
     def _choose_image(self, family: str) -> None:
-        import gradio as gr
-
-        with gr.Group(elem_classes="rp-image"):
+        with gr.Column(elem_classes="rp-image"):
             gr.HTML("<h2>Image</h2>", apply_default_css=False, js_on_load=None)
             examples = self.stage.examples(family, 0, Picked())
             self.examples = gr.HTML(examples, apply_default_css=False, js_on_load=static_text("examples.js"))
@@ -102,8 +96,6 @@ class _TryIt:
             self.trouble = gr.HTML("", apply_default_css=False, js_on_load=None, elem_id="rp-trouble")
 
     def _choose_question(self) -> None:
-        import gradio as gr
-
         self.kind = gr.Radio(list(_KIND_CHOICES), value="attack", label="What happens to the image")
         with gr.Group() as self.of_attack:
             named = [(condition_name(name), name) for name in ATTACK_NAMES]
@@ -127,13 +119,9 @@ class _TryIt:
             self.stop = gr.Button("Stop")
 
     def _slider(self, kind: Any, name: str, usual: float | None = None) -> gr.Slider:
-        import gradio as gr
-
         return gr.Slider(**_slider_fields(kind, name, usual))
 
     def _wire(self, blocks: gr.Blocks) -> None:
-        import gradio as gr
-
         controls = [getattr(self, name) for name in CONTROLS]
         inputs = [self.family, self.labels, self.picked, *controls]
         outputs = [self.progress, self.answer]
@@ -176,23 +164,21 @@ class _TryIt:
     def _read(self, family: str, labels: list[str], picked: Picked, *controls: Any) -> Wish:
         return read_wish(family, labels, picked, dict(zip(CONTROLS, controls, strict=True)))
 
-    def _want(self, *values: Any, request: gr.Request) -> None:
+    def _want(self, request: gr.Request, *values: Any) -> None:
         """Note what is wanted by now, so that a search for something else ends."""
         try:
             self.wanted[str(request.session_hash)] = self._read(*values)
         except UserError:
             self.wanted[str(request.session_hash)] = None
 
-    def _live(self, *values: Any, request: gr.Request) -> Iterator[Any]:
+    def _live(self, request: gr.Request, *values: Any) -> Iterator[Any]:
         """Answer at once what is quick; of the rest say how long it is."""
         yield from self._perform(values, str(request.session_hash), wait=True)
 
-    def _run(self, *values: Any, request: gr.Request) -> Iterator[Any]:
+    def _run(self, request: gr.Request, *values: Any) -> Iterator[Any]:
         yield from self._perform(values, str(request.session_hash), wait=False)
 
     def _perform(self, values: tuple[Any, ...], session: str, *, wait: bool) -> Iterator[Any]:
-        import gradio as gr
-
         try:
             wish = self._read(*values)
             if wait and not self.stage.is_live(wish):
@@ -213,13 +199,9 @@ class _TryIt:
         self.wanted.pop(str(request.session_hash), None)
 
     def _show_kind(self, kind: str) -> Any:
-        import gradio as gr
-
         return [gr.update(visible=kind == of) for _, of in _KIND_CHOICES]
 
     def _fit_steps(self, attack: str) -> Any:
-        import gradio as gr
-
         steps = Steps.of(attack)
         if steps is None:
             return gr.update(visible=False)
@@ -228,8 +210,6 @@ class _TryIt:
         return gr.update(visible=True, maximum=most, value=usual, label=steps.field.capitalize())
 
     def _pick(self, family: str, page: int, event: gr.EventData) -> Any:
-        import gradio as gr
-
         try:
             picked = picked_from(getattr(event, "pick", None))
         except UserError as error:
@@ -237,8 +217,6 @@ class _TryIt:
         return picked, self.stage.examples(family, page, picked), ""
 
     def _take(self, family: str, page: int, before: Picked, event: gr.EventData) -> Any:
-        import gradio as gr
-
         token = getattr(event, "token", None)
         if not isinstance(token, str):
             problem = str(getattr(event, "problem", None) or "it did not arrive")
@@ -250,11 +228,7 @@ class _TryIt:
         return page + 1, self.stage.examples(family, page + 1, picked)
 
     def _change_family(self, family: str) -> Any:
-        import gradio as gr
-
-        labels = gr.update(
-            choices=list(self.stage.lineup(family).labels), value=list(self.stage.usual_labels(family))
-        )
+        labels = gr.update(choices=list(self.stage.lineup(family).labels), value=list(self.stage.usual_labels(family)))
         return labels, 0, Picked(), self.stage.examples(family, 0, Picked()), ""
 
 
@@ -265,15 +239,11 @@ def _slider_fields(kind: Any, name: str, usual: float | None = None) -> dict[str
 
 
 def _moved(kind: Any, name: str) -> Any:
-    import gradio as gr
-
     return gr.update(**_slider_fields(kind, name))
 
 
 def _records(stage: Stage, blocks: gr.Blocks) -> None:
     """Lay out the second tab."""
-    import gradio as gr
-
     view = gr.State(RecordsView())
     with gr.Row(elem_classes="rp-filter"):
         text = gr.Textbox(label="Filter", placeholder="words that a record must hold: pgd, digits, lora ...", scale=4)

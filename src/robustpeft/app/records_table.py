@@ -15,7 +15,7 @@ from robustpeft.records import AuditRecord, Rate, read_record, read_study_record
 from robustpeft.records.store import RECORD_FILE
 from robustpeft.records.study_record import STUDY_FILE
 from robustpeft.report.headline import Kind, headline
-from robustpeft.report.wording import data_text, date_text, threat_text
+from robustpeft.report.wording import date_text, threat_text
 from robustpeft.report.worst_case import main_threats, worst_case
 
 __all__ = ["COLUMNS", "Column", "RecordRow", "Shelf", "filter_rows", "sort_rows"]
@@ -33,8 +33,8 @@ class RecordRow:
         path: Its file.
         place: The same, as a person reads it.
         model: Label of the model.
-        backbone: Its frozen network.
-        data: The images in words.
+        data: The data set.
+        about: Split, size of the images, frozen network.
         n: Their number.
         threat: Norm and largest epsilon; empty if nothing was attacked.
         epsilon: That epsilon.
@@ -50,8 +50,8 @@ class RecordRow:
     path: Path
     place: str
     model: str
-    backbone: str
     data: str
+    about: str
     n: int
     threat: str
     epsilon: float
@@ -113,7 +113,7 @@ class Shelf:
         return self._rows[key].path
 
     def _row(self, file: Path, studies: Mapping[Path, str]) -> RecordRow:
-        stamp = os.stat(file)
+        stamp = file.stat()
         version = (stamp.st_mtime_ns, stamp.st_size)
         known = self._read.get(file)
         if known is None or known[0] != version:
@@ -143,13 +143,14 @@ def record_row(file: Path, record: AuditRecord, study: str = "") -> RecordRow:
     threats = main_threats([record]) if record.of("attack") else ()
     case = worst_case(record, threats[0]) if threats else None
     withheld = said.kind == "refused"
+    height, width = record.data.image_size
     return RecordRow(
         key=hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:16],
         path=file,
         place=str(file.parent),
         model=record.subject.label,
-        backbone=record.subject.backbone,
-        data=data_text(record.data),
+        data=record.data.name,
+        about=f"{record.data.split}, {height} x {width} pixels, {record.subject.backbone}",
         n=record.data.n,
         threat=threat_text(threats[0].norm, threats[0].epsilon) if threats else "",
         epsilon=threats[0].epsilon if threats else 0.0,
@@ -195,5 +196,5 @@ def _rank(row: RecordRow, column: str) -> tuple[float, str] | None:
 
 
 def _searched(row: RecordRow) -> str:
-    parts = (row.model, row.backbone, row.data, row.threat, row.kind, row.place, row.created, row.study)
+    parts = (row.model, row.data, row.about, row.threat, row.kind, row.place, row.created, row.study)
     return " ".join(parts).casefold()

@@ -57,9 +57,7 @@ def make_app(stage: Stage, settings: Settings) -> Gate:
     from robustpeft.app.page import build_page, static_text
     from robustpeft.app.routes import routes
 
-    app = FastAPI(
-        routes=list(routes(stage.shelf, stage.pictures)), openapi_url=None, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(routes=list(routes(stage.shelf, stage.pictures)), openapi_url=None, docs_url=None, redoc_url=None)
     fonts = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "DejaVu Sans Mono", "monospace")]
     gr.mount_gradio_app(

@@ -69,7 +69,9 @@ def undefend(
     if _head_is_pretrained(model):
         return UNDEFENDED, model
     whole = images().train
-    train = whole.take(tuning.get("num_train", len(whole)), tuning.get("seed", 0))  # what the tuned model saw, when the data are those it was tuned on
+    train = whole.take(
+        tuning.get("num_train", len(whole)), tuning.get("seed", 0)
+    )  # what the tuned model saw, when the data are those it was tuned on
     _fit_head(model, train, device)
     model.tuning = {"training": f"head: logistic regression on {len(train)} clean training images"}
     return PROBED, model
