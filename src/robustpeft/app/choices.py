@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from robustpeft.attacks import ATTACKS, Attack
 from robustpeft.errors import UserError, nearest_hint
-from robustpeft.perturbations import CORRUPTIONS, PERTURBATIONS, Corruption, PatchDrop, Perturbation
+from robustpeft.perturbations import CORRUPTIONS, PERTURBATIONS, Corruption, PatchDrop, PatchShuffle, Perturbation
 from robustpeft.types import THREATS, Patch, Threat
 
 __all__ = ["ATTACK_NAMES", "KINDS", "NORMS", "PERTURBATION_NAMES", "Kind", "Question", "Range", "Steps", "range_of"]
@@ -126,17 +126,18 @@ class Question:
             return None
         return Patch(share=self.strength) if cls is Patch else cls(self.strength)
 
-    def perturbation(self, patch_size: int, image_size: tuple[int, int]) -> Perturbation | None:
-        """Return the perturbation for a network of these sizes in pixels; None if it would change nothing."""
+    def perturbation(self, patch_size: int, image_size: tuple[int, int]) -> Perturbation:
+        """Return the perturbation for a network of these sizes in pixels."""
         if self.kind == "corruption":
             _entry(CORRUPTIONS, self.name, "corruption")
             return Corruption(self.name, round(self.strength))
-        cls = _entry(PERTURBATIONS, self.name, "perturbation")
-        if self.name == "patch_shuffle":
-            return cls(_dividing(round(self.strength), image_size))
+        cls: Any = _entry(PERTURBATIONS, self.name, "perturbation")
+        if cls is PatchShuffle:
+            return PatchShuffle(_dividing(round(self.strength), image_size))
         if cls is PatchDrop:
             return PatchDrop(self.strength, patch_size=patch_size)
-        return cls(self.strength)
+        made: Perturbation = cls(self.strength)
+        return made
 
 
 def range_of(kind: Kind, name: str) -> Range:

@@ -141,7 +141,7 @@ def _outcomes(
         threat = question.threat()
     else:
         perturbation = question.perturbation(patch_size, (images.shape[2], images.shape[3]))
-        same = images if perturbation is None else perturbation(images, seed=question.seed, ids=ids)
+        same = perturbation(images, seed=question.seed, ids=ids)
     for label, model in models.items():
         began = time.perf_counter()
         device = model.normalize.mean.device

@@ -52,11 +52,9 @@ class FoundRuns:
         for run in self.runs:
             found.setdefault(run.family, []).append(run)
         times = Counter(runs[0].family_title for runs in found.values())
-        return {
-            runs[0].family_title if times[runs[0].family_title] == 1 else f"{runs[0].family_title}: {runs[0].label}":
-            tuple(runs)
-            for runs in found.values()
-        }  # fmt: skip
+        titles = [f"{r.family_title}: {r.label}" if times[r.family_title] > 1 else r.family_title
+                  for r in (runs[0] for runs in found.values())]  # fmt: skip
+        return dict(zip(titles, map(tuple, found.values()), strict=True))
 
 
 def find_runs(given: Sequence[Path], folders: Iterable[Path]) -> FoundRuns:
@@ -100,7 +98,7 @@ def _describe(path: Path) -> FoundRun:
         key = json.dumps([said["backbone"], said["backbone_digest"], classes, size], sort_keys=True)
         label = path.resolve().name if name in path.resolve().name else f"{path.resolve().name} ({name})"
         if threat is not None:
-            label = f"{label}, tuned for {threat_text(str(threat['norm']), float(threat['epsilon']))}"
+            label = f"{label}, {threat_text(str(threat['norm']), float(threat['epsilon']))}"
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{path / SIDECAR_FILE} is damaged ({type(error).__name__}: {error})") from error
     return FoundRun(path, label, key, title, threat)

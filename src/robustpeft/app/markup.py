@@ -123,14 +123,12 @@ def answer_html(answer: Demonstration, classes: Sequence[str]) -> str:
     shown = answer.shown
     original = data_uri(shown.image)
     cards = [_card(outcome, answer, original, classes) for outcome in answer.outcomes]
-    sentences = [f"{card.model}: {card.verdict.lower()}" for card in cards]
     return _render(
         "answer.html",
         cards=cards,
         is_tiny=max(shown.image.shape[1:]) <= _TINY,
         question=question_text(answer.question),
         truth=None if shown.label is None else classes[shown.label],
-        summary="; ".join(sentences),
         is_attack=answer.question.kind == "attack",
         seed=answer.question.seed,
     )

@@ -42,7 +42,8 @@ def static_text(name: str) -> str:
 
 def build_page(stage: Stage) -> gr.Blocks:
     """Return the page."""
-    with gr.Blocks(title="robustpeft", analytics_enabled=False) as blocks:
+    blocks = gr.Blocks(title="robustpeft", analytics_enabled=False)
+    with blocks:
         gr.HTML(_HEAD, apply_default_css=False, js_on_load=None)
         with gr.Tabs():
             with gr.Tab("Try it"):
@@ -136,7 +137,15 @@ class _TryIt:
             "api_visibility": "private",
         }
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        moved = [self.labels, self.epsilon, self.strength, self.severity, self.steps, self.seed, self.corruption]
+        moved: list[Any] = [
+            self.labels,
+            self.epsilon,
+            self.strength,
+            self.severity,
+            self.steps,
+            self.seed,
+            self.corruption,
+        ]
         triggers = [control.change for control in moved]
         gr.on(triggers, self._want, inputs, None, **quick)
         gr.on(triggers, **live)
@@ -246,7 +255,7 @@ def _records(stage: Stage, blocks: gr.Blocks) -> None:
     """Lay out the second tab."""
     view = gr.State(RecordsView())
     with gr.Row(elem_classes="rp-filter"):
-        text = gr.Textbox(label="Filter", placeholder="words that a record must hold: pgd, digits, lora ...", scale=4)
+        text = gr.Textbox(label="Filter", placeholder="words that a record must hold", scale=4, min_width=280)
         compare = gr.Button("Compare chosen", variant="primary", scale=1)
         again = gr.Button("Look again", scale=1)
     table = gr.HTML("", apply_default_css=False, js_on_load=static_text("records.js"), elem_id="rp-records")

@@ -65,7 +65,7 @@ def make_app(stage: Stage, settings: Settings) -> Gate:
         build_page(stage),
         path="/",
         server_name=settings.host,
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="gray", font=fonts, font_mono=mono),
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="neutral", font=fonts, font_mono=mono),
         css=static_text("app.css"),
         footer_links=[],
         run_history=False,
