@@ -26,6 +26,11 @@ CLASSES = ("zero", "one", HOSTILE, "three")
 
 
 @pytest.fixture(scope="session")
+def hostile() -> str:
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
 def digits():
     whole = Digits().load(16)
     return dataclasses.replace(
