@@ -52,7 +52,9 @@ def test_what_a_strength_means():
     assert Question("perturbation", "patch_drop", 0.3).perturbation(4, (8, 8)) == PatchDrop(0.3, patch_size=4)
 
 
-@pytest.mark.parametrize(("asked", "size", "rows"), [(4, (16, 16), 4), (5, (16, 16), 4), (9, (28, 14), 7), (16, (6, 9), 3)])
+@pytest.mark.parametrize(
+    ("asked", "size", "rows"), [(4, (16, 16), 4), (5, (16, 16), 4), (9, (28, 14), 7), (16, (6, 9), 3)]
+)
 def test_a_grid_becomes_one_that_divides_the_image(asked, size, rows):
     assert Question("perturbation", "patch_shuffle", asked).perturbation(4, size) == PatchShuffle(rows)
 

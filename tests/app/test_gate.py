@@ -79,7 +79,9 @@ def test_nothing_else_is(path):
     assert ask(path)[0] == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "192.168.0.2:7860"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "192.168.0.2:7860"]
+)
 def test_another_name_that_leads_to_this_machine_is_refused(host):
     assert ask(host=host)[0] == 403
 

@@ -100,5 +100,3 @@ def test_a_data_uri_holds_the_pixels():
         assert picture.size == (4, 5)
         first = picture.getpixel((0, 0))
     assert first == tuple((image[:, 0, 0].clamp(0, 1) * 255).round().int().tolist())
-
-

@@ -52,7 +52,10 @@ def test_what_is_not_there_is_not_found(shelf, keys, name):
 
 
 def test_records_that_cannot_stand_together_say_why(shelf, tmp_path, make_record):
-    write_record(make_record("other", seed=1, data=make_record().data.__class__("x", "test", 40, ("a",) * 4, (8, 8), "e")), tmp_path / "c")
+    write_record(
+        make_record("other", seed=1, data=make_record().data.__class__("x", "test", 40, ("a",) * 4, (8, 8), "e")),
+        tmp_path / "c",
+    )
     answer = fetch(shelf, [row.key for row in shelf.rows()], "report.html")
     assert answer.status_code == 404
     assert b"cannot stand in one report" in answer.body
@@ -86,5 +89,8 @@ def test_reading_ends_at_the_first_byte_too_many(monkeypatch):
 
 
 def test_a_broken_picture_is_answered_with_the_reason():
-    assert receive(b"hello")[:2] == (422, {"problem": "not a picture that can be read here (PNG, JPEG, WEBP, GIF, BMP, TIFF)"})
+    assert receive(b"hello")[:2] == (
+        422,
+        {"problem": "not a picture that can be read here (PNG, JPEG, WEBP, GIF, BMP, TIFF)"},
+    )
     assert receive()[0] == 422

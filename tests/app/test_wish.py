@@ -55,7 +55,9 @@ def test_an_example_is_named_and_found_again():
     assert Picked(token="abc").name == ""
 
 
-@pytest.mark.parametrize("name", ["", None, 3, "example/1", "example/-1/0", "example/1/2/3", "../../etc", "example/1/9999"])
+@pytest.mark.parametrize(
+    "name", ["", None, 3, "example/1", "example/-1/0", "example/1/2/3", "../../etc", "example/1/9999"]
+)
 def test_other_names_name_none(name):
     with pytest.raises(UserError, match="choose one of the images"):
         picked_from(name)

@@ -60,12 +60,15 @@ def make_app(stage: Stage, settings: Settings) -> Gate:
     app = FastAPI(routes=list(routes(stage.shelf, stage.pictures)), openapi_url=None, docs_url=None, redoc_url=None)
     fonts = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "DejaVu Sans Mono", "monospace")]
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="neutral", font=fonts, font_mono=mono)
     gr.mount_gradio_app(
         app,
         build_page(stage),
         path="/",
         server_name=settings.host,
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="neutral", font=fonts, font_mono=mono),
+        theme=theme.set(
+            button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800"
+        ),
         css=static_text("app.css"),
         footer_links=[],
         run_history=False,
@@ -94,6 +97,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((name, port))
+        listening.listen(64)  # who comes before the page is made waits, and is not refused
     except (OSError, UnicodeError) as error:
         listening.close()
         why = getattr(error, "strerror", None) or str(error)
