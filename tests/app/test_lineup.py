@@ -52,7 +52,7 @@ def test_what_they_take(lineup):
 
 
 def test_a_label_that_is_none_is_refused(lineup):
-    with pytest.raises(UserError, match="there is no model '../x' here"):
+    with pytest.raises(UserError, match=r"there is no model '\.\./x' here"):
         lineup.model("../x")
 
 

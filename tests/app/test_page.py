@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; ROBUSTPEFT_CHROMIUM says where one is"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 30_000  # milliseconds
 
 
 @pytest.fixture(scope="module")

@@ -84,9 +84,9 @@ def test_an_address_that_is_taken_is_an_error():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(UserError, match="cannot listen on 127.0.0.1, port .*another --port"):
+        with pytest.raises(UserError, match=r"cannot listen on 127\.0\.0\.1, port .*another --port"):
             _listen("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(UserError, match="cannot listen on 203.0.113.7"):
+    with pytest.raises(UserError, match=r"cannot listen on 203\.0\.113\.7"):
         _listen("203.0.113.7", 0)
 
 

@@ -28,7 +28,7 @@ def perform(stage, wanted, still=lambda: True):
 
 
 def test_nothing_to_show_is_an_error_that_says_what_to_do(tmp_path):
-    with pytest.raises(UserError, match="neither a run nor a record.*robustpeft demo"):
+    with pytest.raises(UserError, match=r"neither a run nor a record.*robustpeft demo"):
         Stage(Settings(folders=(tmp_path,)))
 
 

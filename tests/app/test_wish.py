@@ -35,12 +35,12 @@ def test_controls_of_other_kinds_do_not_matter():
 
 @pytest.mark.parametrize("value", [None, "8", True, float("nan"), float("inf"), [8]])
 def test_a_missing_number_is_said(value):
-    with pytest.raises(UserError, match="Epsilon in 255ths.*: a number is missing"):
+    with pytest.raises(UserError, match=r"Epsilon in 255ths.*: a number is missing"):
         question(epsilon=value)
 
 
 def test_half_a_step_is_refused():
-    with pytest.raises(UserError, match="the number of steps must be a whole number; got 2.5"):
+    with pytest.raises(UserError, match=r"the number of steps must be a whole number; got 2\.5"):
         question(steps=2.5)
 
 
