@@ -10,6 +10,7 @@ import typer
 import robustpeft
 from robustpeft.cli.attack import attack
 from robustpeft.cli.audit import audit
+from robustpeft.cli.browser import browser
 from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate,
     "study": study,
     "fetch": fetch,
+    "app": browser,
     "list": list_,
     "copy": copy,
 }

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 __all__ = ["page_templates"]
 
 
-def page_templates() -> Environment:
-    """Return the templates of this package."""
-    loader = PackageLoader("robustpeft.report", "templates")
+def page_templates(package: str = "robustpeft.report") -> Environment:
+    """Return the templates of a package, those in its folder ``templates``."""
+    loader = PackageLoader(package, "templates")
     return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)

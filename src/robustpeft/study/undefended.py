@@ -8,6 +8,7 @@ training images.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from robustpeft.pet import AdapterHandle
 from robustpeft.study.run_directory import load
 from robustpeft.types import frozen_twin
 
-__all__ = ["PROBED", "UNDEFENDED", "load_undefended"]
+__all__ = ["PROBED", "UNDEFENDED", "load_undefended", "undefend"]
 
 UNDEFENDED = "undefended"
 PROBED = "undefended (linear probe)"
@@ -45,15 +46,32 @@ def load_undefended(
     Raises:
         UserError: If the run cannot be loaded, or has a new head that cannot be fitted.
     """
-    model = load(run, device=device, weights=weights, trust=trust)
+    return undefend(load(run, device=device, weights=weights, trust=trust), lambda: images, device)
+
+
+def undefend(
+    model: ImageClassifier, images: Callable[[], ImageData], device: str = "cpu"
+) -> tuple[str, ImageClassifier]:
+    """Take the adapter off a run's model, in place, and return a label and the model; see `load_undefended`.
+
+    The weights may be shared with other models (`share`): a head that has to be fitted becomes this model's own.
+
+    Args:
+        model: As it was loaded.
+        images: Called for the images only if a head has to be fitted.
+        device: Where the model lies.
+    """
     for attachment in list(model.attachments):
         if isinstance(attachment, AdapterHandle):
             attachment.detach()
-    seen, seed = model.tuning.get("num_train", len(images.train)), model.tuning.get("seed", 0)
+    tuning = model.tuning
     model.threat, model.tuning, model.trained_ids = None, {}, frozenset()
     if _head_is_pretrained(model):
         return UNDEFENDED, model
-    train = images.train.take(seen, seed)  # what the tuned model saw, when the data are those it was tuned on
+    whole = images().train
+    train = whole.take(
+        tuning.get("num_train", len(whole)), tuning.get("seed", 0)
+    )  # what the tuned model saw, when the data are those it was tuned on
     _fit_head(model, train, device)
     model.tuning = {"training": f"head: logistic regression on {len(train)} clean training images"}
     return PROBED, model
@@ -90,7 +108,7 @@ def _fit_head(model: ImageClassifier, train: Split, device: str) -> None:
     if len(weight) == 1:  # two classes: scikit-learn keeps the difference of their logits
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     present = torch.from_numpy(fitted.classes_).long()
-    head.weight.data.zero_()
-    head.bias.data.fill_(-1e4)  # a class without a training image is never the answer
+    head.weight = nn.Parameter(torch.zeros_like(head.weight))  # new ones: others may share the old
+    head.bias = nn.Parameter(torch.full_like(head.bias, -1e4))  # a class without a training image is never the answer
     head.weight.data[present] = weight.to(head.weight)
     head.bias.data[present] = bias.to(head.bias)
