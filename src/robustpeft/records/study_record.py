@@ -89,6 +89,7 @@ class ArmRecord:
         edges: Keys whose chosen value lies at the edge of what was tried.
         trials: All of them.
         runs: One per seed.
+        budget: Trained parameters without the head for which the size of its technique was solved; None if it was not.
     """
 
     grid: str
@@ -99,6 +100,7 @@ class ArmRecord:
     edges: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
     runs: tuple[RunRecord, ...]
+    budget: int | None = None
 
     @property
     def whole(self) -> tuple[RunRecord, ...]:

@@ -114,7 +114,7 @@ def _arm_record(arm: Arm, store: Store) -> ArmRecord:
     chosen = choose(arm, trials)
     runs = () if chosen is None else tuple(_run_record(cell, store) for cell in arm.runs(chosen))
     edge = edges(arm, chosen) if chosen and trials else ()
-    return ArmRecord(arm.grid, arm.label, arm.group, dict(arm.coordinates), chosen, edge, trials, runs)
+    return ArmRecord(arm.grid, arm.label, arm.group, dict(arm.coordinates), chosen, edge, trials, runs, arm.budget)
 
 
 def _run_record(cell: Cell, store: Store) -> RunRecord:
