@@ -5,12 +5,12 @@ from hypothesis import given, settings, strategies as st
 from scipy.stats import binomtest, kendalltau
 
 from robustpeft.report.study.findings import findings, front, kendall, pairings
-from robustpeft.report.study.summary import summarise_grid
+from robustpeft.report.study.summary import summarise_grids
 
 
 @pytest.fixture
 def grids(study):
-    return [summarise_grid(study, "main")]
+    return [summarise_grids(study, "main")[0]]
 
 
 def test_pairs_are_compared_image_by_image_and_corrected(study, grids):

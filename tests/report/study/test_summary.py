@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from robustpeft.records import Rate
-from robustpeft.report.study.summary import Spread, summarise_grid
+from robustpeft.report.study.summary import Spread, summarise_grids
 from robustpeft.report.worst_case import MainThreat
 
 
@@ -17,7 +17,7 @@ def test_a_spread_is_over_seeds_and_its_interval_over_images():
 
 
 def test_accuracies_are_those_of_the_runs(study):
-    grid = summarise_grid(study, "main")
+    grid = summarise_grids(study, "main")[0]
     assert grid.threats == (MainThreat("linf", 0.05), MainThreat("linf", 0.1))
     assert grid.headline == MainThreat("linf", 0.1)
     full = grid.arms[-1]
@@ -32,13 +32,13 @@ def test_accuracies_are_those_of_the_runs(study):
 def test_a_run_without_a_result_does_not_count(study):
     first, *rest = study.arms
     lame = replace(first, runs=(first.runs[0], replace(first.runs[1], failed="died")))
-    grid = summarise_grid(replace(study, arms=(lame, *rest)), "main")
+    grid = summarise_grids(replace(study, arms=(lame, *rest)), "main")[0]
     assert grid.arms[0].robust[grid.headline].shares == (10 / 40,)
 
 
 def test_the_headline_may_be_another_epsilon(study):
-    assert summarise_grid(replace(study, headline=0.05), "main").headline == MainThreat("linf", 0.05)
+    assert summarise_grids(replace(study, headline=0.05), "main")[0].headline == MainThreat("linf", 0.05)
 
 
 def test_nothing_judged_is_nothing(study):
-    assert summarise_grid(replace(study, arms=()), "main") is None
+    assert summarise_grids(replace(study, arms=()), "main") == ()

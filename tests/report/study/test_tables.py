@@ -3,12 +3,12 @@ import io
 
 import pytest
 
-from robustpeft.report.study.summary import Spread, summarise_grid
+from robustpeft.report.drawing import rows_csv
+from robustpeft.report.study.summary import Spread, summarise_grids
 from robustpeft.report.study.tables import (
     TextTable,
     condition_table,
     main_table,
-    rows_csv,
     spread_text,
     table_latex,
     table_text,
@@ -18,16 +18,16 @@ from robustpeft.report.study.tables import (
 
 @pytest.fixture
 def grid(study):
-    return summarise_grid(study, "main")
+    return summarise_grids(study, "main")[0]
 
 
 def test_the_main_table_shows_what_was_trained_chosen_and_kept(grid):
     table = main_table(grid)
     assert table.heads[:4] == ("arm", "trained parameters", "chosen", "clean")
-    assert table.heads[4:] == ("robust, linf 0.05", "robust, linf 0.1", "95 % over images, 0.1")
+    assert table.heads[4:] == ("robust, linf 0.05", "robust, linf 0.1", "95 % over images, 0.1", "95 % over seeds, 0.1")
     assert table.rows[0][:4] == ("LoRA 1", "100 (1 %)", "learning_rate 0.1", "96.2 +- 1.8")
     assert table.rows[3][2] == "learning_rate 0.1 (edge)"
-    assert table.rows[3][5:] == ("77.5 +- 3.5", "62.5 to 87.7")
+    assert table.rows[3][5:] == ("77.5 +- 3.5", "62.5 to 87.7", "45.7 to 100.0")
     assert "over 2 seeds, 40 test images" in table.title
 
 

@@ -82,6 +82,7 @@ def test_shipped_studies_have_every_scale_and_every_arm_is_a_recipe(name, scale)
     assert study.sources
     assert study.headline is None or all(study.headline in arm.audit.epsilons for arm in arms)
     if name == "pet-robustness":
+        assert study.transfers
         groups = [arm.group for arm in arms]
         tasks = len({arm.coordinates.get("data") for arm in arms})
         assert {group: groups.count(group) for group in ("LoRA", "Adapter", "AdaptFormer", "VPT")} == dict.fromkeys(
@@ -89,7 +90,8 @@ def test_shipped_studies_have_every_scale_and_every_arm_is_a_recipe(name, scale)
         )
         assert {round(255 * epsilon, 2) for arm in arms for epsilon in arm.audit.epsilons} == {0.25, 0.5, 1, 2, 4}
     else:
-        assert {arm.grid for arm in arms} == {"main", "ablations"}
+        assert {arm.grid for arm in arms} == {"main", "ablations", "motivation"}
+        assert study.distances
 
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))

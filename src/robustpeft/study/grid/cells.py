@@ -109,9 +109,19 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
             raise UserError(f"grid {grid!r} has two arms called {label!r}; give their points labels")
     for contrast in study.comparisons:
         for label in (contrast.reference, *contrast.against):
-            if (contrast.grid, label) not in labels:
+            if not any(arm.grid == contrast.grid and _is_called(arm, label) for arm in arms):
                 raise UserError(f"comparisons: grid {contrast.grid!r} has no arm {label!r}")
+    for stage in (*study.transfers, *study.distances):
+        for label in stage.arms:
+            if (stage.grid, label) not in labels:
+                raise UserError(f"transfers and distances: grid {stage.grid!r} has no arm {label!r}")
     return tuple(arms)
+
+
+def _is_called(arm: Arm, label: str) -> bool:
+    """Return whether this is the arm's label, or what remains of it without one axis, as within one data set."""
+    places = list(arm.coordinates.values())
+    return label in (arm.label, *(", ".join(places[:i] + places[i + 1 :]) for i in range(len(places))))
 
 
 def _arms(study: Study, base: Recipe, name: str, grid: Grid) -> list[Arm]:

@@ -1,4 +1,4 @@
-"""What stands at one place of an axis? Settings under a label; or one technique in the sizes that some budgets allow."""
+"""What stands at one place of an axis? Settings under a label, or one technique in the sizes that budgets allow."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def points_of(axis: str, raw: Any) -> tuple[Point, ...]:
     if budgets is None:
         return (Point(label, settings, raw.get("group"), select),)
     if not isinstance(budgets, list | tuple) or not budgets:
-        raise UserError(f"axes.{axis}: budgets is a list of numbers of parameters, such as [10k, 100k]; got {budgets!r}")
+        raise UserError(
+            f"axes.{axis}: budgets is a list of numbers of parameters, such as [10k, 100k]; got {budgets!r}"
+        )
     group = raw.get("group", label)
     return tuple(
         Point(f"{label} {budget}", settings, group, select, parameters_from_text(str(budget))) for budget in budgets

@@ -13,6 +13,7 @@ import yaml
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.study.axes import AXES
+from robustpeft.study.grid.stage_file import DistanceStage, TransferStage
 from robustpeft.study.recipe import Recipe, read_recipe, read_setting
 from robustpeft.types import from_plain
 
@@ -75,6 +76,8 @@ class Study:
         comparisons: Paired tests that were planned, over which Holm's correction is taken.
         sources: What to cite, as BibTeX.
         headline: The epsilon of the audit at which arms are compared; None for the largest.
+        transfers: Transfer matrices among arms, after the runs.
+        distances: Distances between the parameters of arms of full tuning, after the runs.
         budget_tolerance: By which share of a budget a technique may stay below it.
         scale: Name of the scale that was taken; empty for the file as it stands.
     """
@@ -92,6 +95,8 @@ class Study:
     comparisons: tuple[Contrast, ...] = ()
     sources: tuple[str, ...] = ()
     headline: float | None = None
+    transfers: tuple[TransferStage, ...] = ()
+    distances: tuple[DistanceStage, ...] = ()
     budget_tolerance: float = 0.1
     scale: str = ""
 
