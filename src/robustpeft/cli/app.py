@@ -18,6 +18,7 @@ from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
 from robustpeft.cli.study import study
+from robustpeft.cli.track import track
 from robustpeft.cli.tune import tune
 from robustpeft.cli.user_errors import readable
 
@@ -33,6 +34,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "report": report,
     "study": study,
+    "track": track,
     "list": list_,
     "copy": copy,
 }

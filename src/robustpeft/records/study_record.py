@@ -176,17 +176,18 @@ class StudyRecord:
 
     def audit(self, run: RunRecord) -> AuditRecord:
         """Return the audit of a run."""
-        return read_record(self._place(run.identity))
+        return read_record(self.place(run.identity))
 
     def transfer(self, stage: StageRecord) -> TransferRecord:
         """Return the matrix of a stage of the kind ``transfer``."""
-        return read_transfer(self._place(stage.identity))
+        return read_transfer(self.place(stage.identity))
 
     def distance(self, stage: StageRecord) -> DistanceRecord:
         """Return the distances of a stage of the kind ``distance``."""
-        return read_distance(self._place(stage.identity))
+        return read_distance(self.place(stage.identity))
 
-    def _place(self, identity: str) -> Path:
+    def place(self, identity: str) -> Path:
+        """Return the directory of an experiment or a stage."""
         return Path(os.path.normpath(self.directory / self.store)) / identity
 
 

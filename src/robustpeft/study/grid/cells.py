@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,10 +16,10 @@ from robustpeft.study.audit_model import default_plan
 from robustpeft.study.axes import AXES
 from robustpeft.study.grid.points import points_of, within_budget
 from robustpeft.study.grid.study_file import Grid, Study
-from robustpeft.study.recipe import Recipe, with_settings
+from robustpeft.study.recipe import Recipe, blanks, with_settings
 from robustpeft.types import to_plain
 
-__all__ = ["Arm", "Cell", "arms_of"]
+__all__ = ["Arm", "Cell", "arms_of", "refuse_blanks"]
 
 _LAYOUT = 1  # of what is hashed, and of what lies in the store under it
 
@@ -116,6 +116,18 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
             if (stage.grid, label) not in labels:
                 raise UserError(f"transfers and distances: grid {stage.grid!r} has no arm {label!r}")
     return tuple(arms)
+
+
+def refuse_blanks(arms: Sequence[Arm]) -> None:
+    """Raise, before anything is run, if something of the recipes is left to the person.
+
+    Raises:
+        UserError: Naming what.
+    """
+    keys = list(dict.fromkeys(key for arm in arms for key in blanks(arm.recipe)))
+    if keys:
+        given = " ".join(f"--set {key}=..." for key in keys)
+        raise UserError(f"the study leaves {', '.join(keys)} to you: give it with {given}")
 
 
 def _is_called(arm: Arm, label: str) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from robustpeft.records import ArmRecord, ContrastRecord, RunRecord, StudyRecord, write_study_record
-from robustpeft.study.grid.cells import Arm, Cell, arms_of
+from robustpeft.study.grid.cells import Arm, Cell, arms_of, refuse_blanks
 from robustpeft.study.grid.executors import Executor, InProcess
 from robustpeft.study.grid.perform import Event, Job, Perform, perform_cell, work
 from robustpeft.study.grid.selection import choose, edges, trial_records
@@ -58,6 +58,7 @@ def run_study(study: Study, place: Place, observer: Callable[[Event], None] | No
         KeyboardInterrupt: On Ctrl-C; asked again, it goes on where it was.
     """
     arms, store = arms_of(study), Store(place.store)
+    refuse_blanks(arms)
     trials = [cell for arm in arms for _, cell in arm.trials()]
     for event in _run_all(trials, place):
         _tell(observer, event)
