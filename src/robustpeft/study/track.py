@@ -1,4 +1,4 @@
-"""How do metrics reach a tracker, also long after tuning? From ``metrics.jsonl``: one experiment one run, no step twice.
+"""How do metrics reach a tracker after the fact? From ``metrics.jsonl``: one experiment one run, no step twice.
 
 What was sent stands in ``tracked.json`` beside the metrics; asked again, only what came since is sent.
 """
@@ -136,9 +136,9 @@ def _experiments(path: Path) -> tuple[_Experiment, ...]:
     elif (path / METRICS_FILE).is_file():
         found = (_Experiment(path, path.resolve().name, audit=path),)
     else:
-        runs = sorted(file.parent for file in path.rglob(METRICS_FILE) if file.parent.name != "learning_rates")
+        runs = sorted(file.parent for file in path.rglob(METRICS_FILE) if "learning_rates" not in file.parts)
         found = tuple(_Experiment(run, run.relative_to(path).as_posix(), audit=run) for run in runs)
-    return tuple(dict((each.directory, each) for each in found).values())
+    return tuple({each.directory: each for each in found}.values())
 
 
 def _of_study(study: StudyRecord) -> Iterator[_Experiment]:

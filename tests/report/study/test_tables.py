@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,9 @@ from robustpeft.report.drawing import rows_csv
 from robustpeft.report.study.summary import Spread, summarise_grids
 from robustpeft.report.study.tables import (
     TextTable,
+    budget_table,
     condition_table,
+    cost_table,
     main_table,
     spread_text,
     table_latex,
@@ -75,3 +78,18 @@ def test_markdown_csv_and_latex_say_the_same():
     ]
     rows = [{"a": 1}, {"a": 2, "b": "x,y"}]
     assert list(csv.DictReader(io.StringIO(rows_csv(rows)))) == [{"a": "1", "b": ""}, {"a": "2", "b": "x,y"}]
+
+
+def test_equal_budgets_stand_side_by_side(grid):
+    assert budget_table(grid) is None
+    arms = [replace(s, arm=replace(s.arm, budget=b)) for s, b in zip(grid.arms, (100, 200, None, 200), strict=True)]
+    table = budget_table(replace(grid, arms=tuple(arms)))
+    assert table.heads == ("technique", "budget 100", "budget 200")
+    assert table.rows == (
+        ("LoRA", "22.5 +- 3.5 (100)", "45.0 +- 7.1 (200)"),
+        ("full", "-", "77.5 +- 3.5 (10,000)"),
+    )
+
+
+def test_costs_are_parameters_bytes_and_seconds(grid):
+    assert cost_table(grid).rows[0] == ("LoRA 1", "100", "10", "400 B", "1.0 +- 0.0")

@@ -58,7 +58,8 @@ def perturbation_figure(grid: GridSummary) -> Drawing | None:
 def _panels(grid: GridSummary) -> dict[str, list[Measurement]]:
     """Return the measurements of each perturbation in order of strength, where every arm has them."""
     found: dict[str, list[Measurement]] = {}
-    for m in grid.example.of("perturbation"):
+    for m in (m for m in grid.example.measurements if m.kind == "perturbation"):
         if m.name != "corruption" and m.strength and all(m.key in summary.measured for summary in grid.arms):
             found.setdefault(m.name, []).append(m)
-    return {name: measured for name, measured in found.items() if len(measured) > 1}
+    several = {name: measured for name, measured in found.items() if len(measured) > 1}
+    return {name: sorted(measured, key=lambda m: m.strength or 0.0) for name, measured in several.items()}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from robustpeft.report.drawing import Drawing, legend_beside
-from robustpeft.report.figures import plot_axes, series_color, series_style
+from robustpeft.report.figures import plot_axes, series_color, series_style, spaced
 from robustpeft.report.study.findings import front
 from robustpeft.report.study.summary import ArmSummary, GridSummary, Spread
 from robustpeft.report.svg import GRID, INK
@@ -74,8 +74,10 @@ def curve_figure(grid: GridSummary) -> Drawing | None:
         x = [0.0, *(threat.epsilon for threat in threats)]
         band(axes, x, spreads, index, summary.arm.label)
         rows += [spread_row(summary, spread, epsilon=e) for e, spread in zip(x, spreads, strict=True)]
-    axes.set_xticks([0.0, *(t.epsilon for t in threats)], ["clean", *(_short(t.epsilon) for t in threats)])
-    axes.set_xlabel(f"epsilon, {grid.headline.norm}", color=INK)
+    in_255ths = any("/255" in number_text(threat.epsilon) for threat in threats)
+    ticks = spaced([0.0, *(threat.epsilon for threat in threats)])
+    axes.set_xticks(ticks, [number_text(255 * tick if in_255ths else tick) if tick else "clean" for tick in ticks])
+    axes.set_xlabel(f"epsilon{' (in 1/255)' if in_255ths else ''}, {grid.headline.norm}", color=INK)
     legend_beside(axes)
     spoken = f"Curves of {', '.join(summary.arm.label for summary in shown_arms(grid))}."
     return Drawing(figure, "Accuracy under all attacks against epsilon, +- one deviation over seeds", spoken, rows)
@@ -165,12 +167,6 @@ def _width(spread: Spread) -> float:
 
 def _where(threat: MainThreat) -> str:
     return f"{threat.norm} {number_text(threat.epsilon)}"
-
-
-def _short(epsilon: float) -> str:
-    """Return an epsilon as a tick label; those below 1/255 as ``0.25/255``."""
-    text = number_text(epsilon)
-    return text if "/" in text or len(text) <= 4 else f"{255 * epsilon:.3g}/255"
 
 
 def _plot() -> tuple[Figure, Axes]:
