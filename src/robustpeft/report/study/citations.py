@@ -121,8 +121,6 @@ WORKS: Mapping[str, str] = {
 """BibTeX by key; what has no work of its own is not here."""
 
 _SAME = {
-    "apgd_ce": "autoattack",
-    "apgd_dlr": "autoattack",
     "apgd": "autoattack",
     "pgd_at": "pgd",
     "single_step": "fgsm",
