@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -64,7 +65,7 @@ def matrix_figure(record: TransferRecord, names: Sequence[str], margins: tuple[f
     axes.set_xlim(0, count)
     axes.set_ylim(count, 0)
     places = [number + 0.5 for number in range(count)]
-    slant = {"rotation": 40, "ha": "left"} if max(map(len, names)) > 4 else {}
+    slant: dict[str, Any] = {"rotation": 40, "ha": "left"} if max(map(len, names)) > 4 else {}
     axes.set_xticks(places, names, parse_math=False, **slant)
     axes.set_yticks(places, names, parse_math=False)
     axes.xaxis.tick_top()

@@ -97,7 +97,7 @@ _INPROCEEDINGS: Mapping[str, tuple[str, str, str, int]] = {
         2021,
     ),
 }
-_OTHERS: Mapping[str, str] = {
+_OTHERS: dict[str, str] = {
     "fulllora": "@article{fulllora, title={{FullLoRA}: Efficiently Boosting the Robustness of Pretrained Vision "
     "Transformers}, author={Yuan, Zheng and Zhang, Jie and Shan, Shiguang and Chen, Xilin}, journal={IEEE Transactions "
     "on Image Processing}, volume={34}, pages={4580--4590}, year={2025}}",
