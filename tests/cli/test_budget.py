@@ -1,7 +1,4 @@
-import pytest
-
-from robustpeft.cli.budget import budget_rows, parameters_from_text
-from robustpeft.errors import UserError
+from robustpeft.cli.budget import budget_rows
 from robustpeft.pet import METHODS
 
 
@@ -26,16 +23,3 @@ def test_what_the_network_cannot_carry_is_said_in_the_cell() -> None:
 def test_a_share_is_of_the_backbone_without_its_head() -> None:
     (row,) = (row for row in budget_rows("digits_vit", 1_000_000) if row.name == "full")
     assert (row.size, row.parameters, row.share) == ("fixed", 204_352, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("300k", 300_000), ("1.5M", 1_500_000), ("300_000", 300_000), ("20,000", 20_000), ("7", 7)]
-)
-def test_a_budget_is_typed_as_people_write_numbers(text: str, number: int) -> None:
-    assert parameters_from_text(text) == number
-
-
-@pytest.mark.parametrize("text", ["", "k", "many", "-5", "0", "3g", "1e6", "0.1"])
-def test_other_budgets_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"such as 300k, 1\.5M or 300_000; got"):
-        parameters_from_text(text)

@@ -21,7 +21,7 @@ from robustpeft.pet import (
     PerHeadLoRA,
     RankRule,
 )
-from robustpeft.pet.budget import size_field, solve_budget
+from robustpeft.pet.budget import parameters_from_text, size_field, solve_budget
 
 SIZED = (
     (LoRA(), 64),
@@ -105,3 +105,16 @@ def test_what_the_network_does_not_take_in_any_size_is_refused_for_its_own_reaso
 def test_a_size_without_influence_on_the_count_ends_somewhere():
     always = LoRA(components=("q",), rank_pattern=(RankRule(2, ("q",)),))
     assert solve_budget(always, MODEL, 100_000).r == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("300k", 300_000), ("1.5M", 1_500_000), ("300_000", 300_000), ("20,000", 20_000), ("7", 7)]
+)
+def test_a_budget_is_typed_as_people_write_numbers(text: str, number: int) -> None:
+    assert parameters_from_text(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "k", "many", "-5", "0", "3g", "1e6", "0.1"])
+def test_other_budgets_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"such as 300k, 1\.5M or 300_000; got"):
+        parameters_from_text(text)

@@ -21,6 +21,7 @@ from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
 from robustpeft.cli.study import study
+from robustpeft.cli.track import track
 from robustpeft.cli.tune import tune
 from robustpeft.cli.user_errors import readable
 from robustpeft.cli.verify import verify
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "study": study,
     "fetch": fetch,
     "app": browser,
+    "track": track,
     "list": list_,
     "copy": copy,
 }

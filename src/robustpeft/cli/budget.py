@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,7 @@ if TYPE_CHECKING:
     from robustpeft.backbones import ImageClassifier
     from robustpeft.pet import PETMethod
 
-__all__ = ["BudgetRow", "budget_rows", "parameters_from_text"]
-
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", re.ASCII)
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+__all__ = ["BudgetRow", "budget_rows"]
 
 
 @dataclass(frozen=True)
@@ -33,19 +29,6 @@ class BudgetRow:
     size: str
     parameters: int | None = None
     share: float | None = None
-
-
-def parameters_from_text(text: str) -> int:
-    """Return the number that ``300k``, ``1.5M``, ``300_000`` or ``300,000`` stands for.
-
-    Raises:
-        UserError: If it is no such number, or less than 1.
-    """
-    match = _NUMBER.fullmatch(text.strip().replace("_", "").replace(",", ""))
-    number = round(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
-    if number < 1:
-        raise UserError(f"a budget is a number of parameters, such as 300k, 1.5M or 300_000; got {text!r}")
-    return number
 
 
 def budget_rows(backbone: str, budget: int) -> list[BudgetRow]:

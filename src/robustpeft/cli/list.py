@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from robustpeft.cli.budget import BudgetRow, budget_rows, parameters_from_text
+from robustpeft.cli.budget import BudgetRow, budget_rows
 from robustpeft.cli.catalogue import TOPICS, Entry, entries_of
 from robustpeft.errors import UserError, nearest_hint
 
@@ -38,6 +38,8 @@ def list_(
     if budget is not None:
         if topic != "methods":
             raise UserError("--budget goes with methods: robustpeft list methods --budget 300k")
+        from robustpeft.pet.budget import parameters_from_text
+
         parameters = parameters_from_text(budget)
         _print_budget(budget_rows(backbone, parameters), backbone, parameters)
         return

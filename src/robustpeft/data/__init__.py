@@ -14,6 +14,7 @@ from robustpeft.data.tensors import Tensors
 from robustpeft.data.torchvision import Torchvision
 from robustpeft.data.transform import image_transform
 from robustpeft.data.unlabelled import UnlabelledImages, load_images
+from robustpeft.data.vtab import VTAB_TASKS, Vtab
 
 __all__ = [
     "DATASETS",
@@ -32,6 +33,8 @@ __all__ = [
     "Tensors",
     "Torchvision",
     "UnlabelledImages",
+    "VTAB_TASKS",
+    "Vtab",
     "as_source",
     "find_duplicates",
     "image_transform",

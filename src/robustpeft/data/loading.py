@@ -17,6 +17,7 @@ from robustpeft.data.parquet import Parquet
 from robustpeft.data.resizing import ImageSize
 from robustpeft.data.tensors import Tensors
 from robustpeft.data.torchvision import Torchvision
+from robustpeft.data.vtab import Vtab
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types import look_up
 
@@ -29,6 +30,7 @@ DATASETS: Mapping[str, type[DataSource]] = {
     "torch": Torchvision,
     "hf": HuggingFace,
     "tensors": Tensors,
+    "vtab": Vtab,
 }
 """Every source of images by name. A value of one of these classes is all that a recipe says about data."""
 

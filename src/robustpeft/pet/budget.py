@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,25 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
 from robustpeft.pet.base import PETMethod
 
-__all__ = ["size_field", "solve_budget"]
+__all__ = ["parameters_from_text", "size_field", "solve_budget"]
 
 _SIZES = ("r", "bottleneck", "num_prompts", "k")
 _LARGEST = 1 << 20
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", re.ASCII)
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+
+
+def parameters_from_text(text: str) -> int:
+    """Return the number that ``300k``, ``1.5M``, ``300_000`` or ``300,000`` stands for.
+
+    Raises:
+        UserError: If it is no such number, or less than 1.
+    """
+    match = _NUMBER.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    number = round(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    if number < 1:
+        raise UserError(f"a budget is a number of parameters, such as 300k, 1.5M or 300_000; got {text!r}")
+    return number
 
 
 def size_field(method: PETMethod) -> str | None:

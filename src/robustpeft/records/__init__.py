@@ -11,6 +11,7 @@ from robustpeft.records.audit_record import (
 )
 from robustpeft.records.check import Check
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
+from robustpeft.records.distance_record import DistanceRecord, DistanceRow, read_distance, write_distance
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
 from robustpeft.records.ledger import (
     LedgerRow,
@@ -21,6 +22,7 @@ from robustpeft.records.ledger import (
     write_parquet,
 )
 from robustpeft.records.long_table import read_records
+from robustpeft.records.mean_interval import mean_interval
 from robustpeft.records.paired import holm, mcnemar
 from robustpeft.records.paired_rates import Paired
 from robustpeft.records.rate import Rate
@@ -31,6 +33,7 @@ from robustpeft.records.study_record import (
     ArmRecord,
     ContrastRecord,
     RunRecord,
+    StageRecord,
     StudyRecord,
     TrialRecord,
     read_study_record,
@@ -46,6 +49,8 @@ __all__ = [
     "Check",
     "CorruptionErrors",
     "DataInfo",
+    "DistanceRecord",
+    "DistanceRow",
     "FolderRecord",
     "FolderRow",
     "GalleryItem",
@@ -59,6 +64,7 @@ __all__ = [
     "RobustCurve",
     "RunRecord",
     "Seal",
+    "StageRecord",
     "StudyRecord",
     "Subject",
     "TransferRecord",
@@ -71,6 +77,8 @@ __all__ = [
     "holm",
     "mcnemar",
     "read_doubtful_record",
+    "mean_interval",
+    "read_distance",
     "read_ledger",
     "read_manifest",
     "read_parquet",
@@ -79,6 +87,7 @@ __all__ = [
     "read_study_record",
     "read_transfer",
     "robust_curves",
+    "write_distance",
     "write_folder_record",
     "write_json",
     "write_parquet",

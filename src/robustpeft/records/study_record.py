@@ -11,13 +11,16 @@ from typing import Any
 
 from robustpeft.errors import UserError
 from robustpeft.records.audit_record import AuditRecord
+from robustpeft.records.distance_record import DistanceRecord, read_distance
 from robustpeft.records.store import read_record, write_json
+from robustpeft.records.transfer_record import TransferRecord, read_transfer
 
 __all__ = [
     "STUDY_FILE",
     "ArmRecord",
     "ContrastRecord",
     "RunRecord",
+    "StageRecord",
     "StudyRecord",
     "TrialRecord",
     "read_study_record",
@@ -89,6 +92,7 @@ class ArmRecord:
         edges: Keys whose chosen value lies at the edge of what was tried.
         trials: All of them.
         runs: One per seed.
+        budget: Trained parameters without the head for which the size of its technique was solved; None if it was not.
     """
 
     grid: str
@@ -99,6 +103,7 @@ class ArmRecord:
     edges: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
     runs: tuple[RunRecord, ...]
+    budget: int | None = None
 
     @property
     def whole(self) -> tuple[RunRecord, ...]:
@@ -116,6 +121,23 @@ class ContrastRecord:
 
 
 @dataclass(frozen=True)
+class StageRecord:
+    """A question to several runs at once.
+
+    Args:
+        kind: ``transfer`` or ``distance``.
+        grid: Where their arms stand.
+        identity: Of the answer in the store.
+        failed: Why there is none; empty if there is.
+    """
+
+    kind: str
+    grid: str
+    identity: str
+    failed: str = ""
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """A study and where its audits lie.
 
@@ -129,6 +151,7 @@ class StudyRecord:
         sources: What to cite, as BibTeX.
         headline: The epsilon at which arms are compared; None for the largest that all were attacked at.
         directory: Where the record lies; not written.
+        stages: What was asked of several runs at once.
     """
 
     name: str
@@ -140,6 +163,7 @@ class StudyRecord:
     sources: tuple[str, ...] = ()
     headline: float | None = None
     directory: Path = field(default_factory=Path)
+    stages: tuple[StageRecord, ...] = ()
 
     @property
     def grids(self) -> tuple[str, ...]:
@@ -152,7 +176,19 @@ class StudyRecord:
 
     def audit(self, run: RunRecord) -> AuditRecord:
         """Return the audit of a run."""
-        return read_record(Path(os.path.normpath(self.directory / self.store)) / run.identity)
+        return read_record(self.place(run.identity))
+
+    def transfer(self, stage: StageRecord) -> TransferRecord:
+        """Return the matrix of a stage of the kind ``transfer``."""
+        return read_transfer(self.place(stage.identity))
+
+    def distance(self, stage: StageRecord) -> DistanceRecord:
+        """Return the distances of a stage of the kind ``distance``."""
+        return read_distance(self.place(stage.identity))
+
+    def place(self, identity: str) -> Path:
+        """Return the directory of an experiment or a stage."""
+        return Path(os.path.normpath(self.directory / self.store)) / identity
 
 
 def write_study_record(record: StudyRecord) -> Path:
@@ -185,6 +221,7 @@ def read_study_record(path: Path) -> StudyRecord:
                     ContrastRecord(c["reference"], tuple(c["against"]), c["grid"]) for c in plain["contrasts"]
                 ),
                 "sources": tuple(plain["sources"]),
+                "stages": tuple(StageRecord(**stage) for stage in plain.get("stages", ())),
                 "directory": file.parent,
             }
         )

@@ -18,7 +18,7 @@ from robustpeft.report.svg import GRID, INK, SERIES, figure_svg
 from robustpeft.report.wording import number_text, percent_text, rate_text
 from robustpeft.report.worst_case import main_threats, worst_case
 
-__all__ = ["cost_figure", "panel_figure", "plot_axes", "series_color", "series_style", "swatch"]
+__all__ = ["cost_figure", "panel_figure", "plot_axes", "series_color", "series_style", "spaced", "swatch"]
 
 # Lengths 7, 6 and 4 have no two subjects alike in all three before the 84th.
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -37,7 +37,7 @@ def panel_figure(panel: Panel, name: str) -> str:
         low, high = _bounds([rate for _, rate in curve.points])
         axes.fill_between(strengths, low, high, color=series_color(index), alpha=0.13, linewidth=0)
         axes.plot(strengths, [100 * rate.fraction for _, rate in curve.points], clip_on=False, **series_style(index))
-    ticks = _spaced(list(place.values()))
+    ticks = spaced(list(place.values()))
     names = {x: number_text(255 * s if in_255ths else s) if s else "clean" for s, x in place.items()}
     axes.set_xticks(ticks, [names[tick] for tick in ticks])
     axes.set_xlim(0, max(ticks, default=0) or 1)
@@ -131,7 +131,7 @@ def _bounds(rates: Sequence[Rate]) -> tuple[list[float], list[float]]:
     return [100 * low for low, _ in intervals], [100 * high for _, high in intervals]
 
 
-def _spaced(values: Sequence[float]) -> list[float]:
+def spaced(values: Sequence[float]) -> list[float]:
     """Return the values whose tick labels do not run into each other; the largest is always kept."""
     room = max(values, default=0.0) / 9
     kept: list[float] = []

@@ -1,4 +1,4 @@
-"""How does a matplotlib figure become part of a page? As SVG that takes the page's colours, font and free ids."""
+"""How does a matplotlib figure become part of a page, or a file? As SVG in the page's colours, or with plain ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 import re
 
 import matplotlib as mpl
+from matplotlib import colors
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["GRID", "INK", "SERIES", "figure_svg"]
+__all__ = ["GRID", "INK", "SERIES", "figure_pdf", "figure_svg", "standalone_svg"]
 
 # Colours that nobody draws with; each is replaced by the CSS colour after it, so that the page's theme decides.
 INK = "#010203"
@@ -28,6 +30,8 @@ _CSS = {
     SERIES[5]: "var(--series-6, #56b4e9)",
     SERIES[6]: "var(--series-7, #000000)",
 }
+_PLAIN_INK = "#222222"
+_HEX = re.compile("#[0-9a-f]{6}")
 
 
 def figure_svg(figure: Figure, name: str, title: str = "", description: str = "") -> str:
@@ -51,6 +55,43 @@ def figure_svg(figure: Figure, name: str, title: str = "", description: str = ""
     width, height = (72 * inches for inches in figure.get_size_inches())
     head = f'<svg class="figure" viewBox="0 0 {width:g} {height:g}" {_spoken(name, title, description)}'
     return f"{head}{_themed(_named(_bare(drawing), name))}</svg>"
+
+
+def standalone_svg(svg: str) -> str:
+    """Return a figure made for a page as a file of its own: plain colours, a font, and the name space."""
+    fixed = re.sub(r"var\(--[a-z0-9-]+, (#[0-9a-f]+)\)", r"\1", svg).replace("currentColor", _PLAIN_INK)
+    head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" font-family="sans-serif"'
+    return f"{fixed.replace('<svg', head, 1)}\n"
+
+
+def figure_pdf(figure: Figure) -> bytes:
+    """Return a figure as one page of PDF in plain colours; the figure is painted over, so make its SVG before.
+
+    The same for the same figure every time; text stays text.
+    """
+    _paint(figure)
+    FigureCanvasPdf(figure)
+    buffer = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(buffer, format="pdf", transparent=True, metadata={"CreationDate": None})
+    return buffer.getvalue()
+
+
+def _paint(figure: Figure) -> None:
+    """Give everything in a figure the plain colour that its placeholder stands for."""
+    plain = {
+        colors.to_rgb(given): colors.to_rgb(found[0]) for given, css in _CSS.items() if (found := _HEX.findall(css))
+    }
+    plain[colors.to_rgb(INK)] = colors.to_rgb(_PLAIN_INK)
+    for artist in figure.findobj():
+        for word in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+            read, write = getattr(artist, f"get_{word}", None), getattr(artist, f"set_{word}", None)
+            if read is None or write is None:
+                continue
+            now = colors.to_rgba_array(read())
+            wanted = [(*plain.get(tuple(color[:3]), color[:3]), color[3]) for color in now.tolist()]
+            if wanted and wanted != [tuple(color) for color in now.tolist()]:
+                write(wanted[0] if len(wanted) == 1 else wanted)
 
 
 def _spoken(name: str, title: str, description: str) -> str:

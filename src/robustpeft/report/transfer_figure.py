@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -10,21 +13,33 @@ from robustpeft.report.svg import GRID, INK, SERIES, figure_svg
 from robustpeft.report.transfer_tables import spoken_matrix
 from robustpeft.report.wording import percent_text
 
-__all__ = ["transfer_figure"]
+__all__ = ["matrix_figure", "transfer_figure"]
 
 _FULLEST = 0.5  # so that the page's ink can be read on it
 
 
 def transfer_figure(record: TransferRecord, name: str) -> str:
-    """Return the matrix as SVG: the fuller a square of colour, the more images stay right; the diagonal is framed.
+    """Return the matrix as SVG for a page, with numbers for the names."""
+    names = [str(number + 1) for number in range(len(record.subjects))]
+    figure = matrix_figure(record, names, (0.75, 0.65))
+    return figure_svg(figure, name, "Images that stay right, in percent, by source and target", spoken_matrix(record))
+
+
+def matrix_figure(record: TransferRecord, names: Sequence[str], margins: tuple[float, float]) -> Figure:
+    """Return the matrix: the fuller a square of colour, the more images stay right; the diagonal is framed.
 
     Lightness alone carries the share, so that it reads without colour; the share stands in every square.
+
+    Args:
+        record: The matrix.
+        names: One per model.
+        margins: Inches to the left and above, for the names.
     """
     count = len(record.subjects)
     side = min(0.9, 5.0 / count)
-    figure = Figure(figsize=(0.9 + side * count, 0.75 + side * count))
+    figure = Figure(figsize=(margins[0] + 0.15 + side * count, margins[1] + 0.1 + side * count))
     width, height = figure.get_size_inches()
-    axes = figure.add_axes((0.75 / width, 0.1 / height, side * count / width, side * count / height))
+    axes = figure.add_axes((margins[0] / width, 0.1 / height, side * count / width, side * count / height))
     for source in range(count):
         for target in range(count):
             share = record.kept(source, target).fraction
@@ -50,9 +65,9 @@ def transfer_figure(record: TransferRecord, name: str) -> str:
     axes.set_xlim(0, count)
     axes.set_ylim(count, 0)
     places = [number + 0.5 for number in range(count)]
-    names = [str(number + 1) for number in range(count)]
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
+    slant: dict[str, Any] = {"rotation": 40, "ha": "left"} if max(map(len, names)) > 4 else {}
+    axes.set_xticks(places, names, parse_math=False, **slant)
+    axes.set_yticks(places, names, parse_math=False)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("shown to", color=INK, fontsize=9.5)
@@ -60,4 +75,4 @@ def transfer_figure(record: TransferRecord, name: str) -> str:
     axes.tick_params(length=0, pad=5, colors=INK, labelsize=9.5)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return figure_svg(figure, name, "Images that stay right, in percent, by source and target", spoken_matrix(record))
+    return figure

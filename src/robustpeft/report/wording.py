@@ -61,12 +61,14 @@ def count_text(rate: Rate) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a strength as one would write it: ``0.1``, ``0.25``, ``8/255``, ``7``."""
+    """Return a strength as one would write it: ``0.1``, ``0.25``, ``8/255``, ``0.25/255``, ``7``."""
     if math.isclose(float(f"{value:.2g}"), value, rel_tol=1e-9):
         return f"{value:.2g}" if abs(value) < 100 else f"{value:g}"
     eighths = value * 255
     if 0 < eighths < 255 and math.isclose(eighths, round(eighths), rel_tol=1e-6):
         return f"{round(eighths)}/255"
+    if 0 < eighths < 1 and math.isclose(20 * eighths, round(20 * eighths), rel_tol=1e-6):
+        return f"{eighths:.3g}/255"
     return f"{value:.4g}"
 
 

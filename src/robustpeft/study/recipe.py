@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
@@ -22,7 +22,7 @@ from robustpeft.study.axes import AXES
 from robustpeft.training import TrainingPlan
 from robustpeft.types import Linf, Threat, from_plain, to_plain
 
-__all__ = ["Recipe", "dump_recipe", "read_recipe", "read_setting", "shipped_recipes", "with_settings"]
+__all__ = ["Recipe", "blanks", "dump_recipe", "read_recipe", "read_setting", "shipped_recipes", "with_settings"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,19 @@ def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML, every field written out; reading it gives an equal recipe."""
     text: str = yaml.safe_dump(to_plain(recipe, AXES), sort_keys=False, allow_unicode=True)
     return text
+
+
+def blanks(recipe: Recipe) -> tuple[str, ...]:
+    """Return the dotted keys that the recipe leaves to the person: those whose text holds ``CHANGE-ME``."""
+    return tuple(_blanks(to_plain(recipe, AXES), ""))
+
+
+def _blanks(plain: Any, where: str) -> Iterator[str]:
+    if isinstance(plain, str) and "CHANGE-ME" in plain:
+        yield where
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from _blanks(value, f"{where}.{key}" if where else key)
 
 
 def _apply(plain: dict[str, Any], override: str) -> None:

@@ -19,7 +19,7 @@ from robustpeft.study.card import model_card
 from robustpeft.study.device import find_device
 from robustpeft.study.experiment import Experiment, attach
 from robustpeft.study.find_learning_rate import find_rate_of
-from robustpeft.study.recipe import Recipe, dump_recipe
+from robustpeft.study.recipe import Recipe, blanks, dump_recipe
 from robustpeft.study.run_directory import RECIPE_FILE, TRAINED_IDS_FILE, Run, prepare_directory, write_sidecar
 from robustpeft.study.start import keep_start, start_from
 from robustpeft.training import Fit, Observer, Task, TrainingPlan, fit, is_first_process
@@ -133,7 +133,10 @@ def open_recipe(recipe: Recipe, device: str = "auto") -> tuple[ImageClassifier, 
         UserError: If the recipe still has a place that only the person can fill, or something it names is not there.
     """
     where = find_device(device)
-    _refuse_blanks(to_plain(recipe, AXES))
+    if blank := blanks(recipe):
+        raise UserError(
+            f"the recipe leaves {blank[0]} to you: give it, for example {blank[0]}=PATH behind the recipe's name"
+        )
     model, images = load_pair(recipe)
     asked = Experiment(
         recipe.method,
@@ -145,15 +148,6 @@ def open_recipe(recipe: Recipe, device: str = "auto") -> tuple[ImageClassifier, 
         recipe.start,
     )
     return model.to(where), images, asked
-
-
-def _refuse_blanks(plain: Any, where: str = "") -> None:
-    """Raise if the recipe still has a place that only the person can fill."""
-    if isinstance(plain, str) and "CHANGE-ME" in plain:
-        raise UserError(f"the recipe leaves {where} to you: give it, for example {where}=PATH behind the recipe's name")
-    if isinstance(plain, dict):
-        for key, value in plain.items():
-            _refuse_blanks(value, f"{where}.{key}" if where else key)
 
 
 def load_pair(recipe: Recipe) -> tuple[ImageClassifier, ImageData]:

@@ -9,8 +9,10 @@ def test_everything_lies_beside_the_report(study):
     page = write_study_report(study)
     folder = study.directory / "report"
     assert page == folder / "report.md"
-    expected = {"report.md", "records.csv", "sources.bib", "main-budgets.svg", "main-epsilon.svg"}
-    tables = ("main-accuracy", "main-attacks", "main-perturbations", "trials")
+    expected = {"report.md", "records.csv", "sources.bib"}
+    figures = ("main-budgets", "main-epsilon", "main-strengths")
+    expected |= {f"{name}.{kind}" for name in figures for kind in ("svg", "pdf", "csv")}
+    tables = ("main-accuracy", "main-attacks", "main-perturbations", "main-cost", "trials")
     expected |= {f"{name}.{kind}" for name in tables for kind in ("csv", "tex")}
     assert {path.name for path in folder.iterdir()} == expected
     text = page.read_text()
@@ -23,7 +25,7 @@ def test_everything_lies_beside_the_report(study):
         "@misc{a}",
     ):
         assert part in text
-    assert "![main: budgets](main-budgets.svg)" in text
+    assert "](main-budgets.svg)" in text
     with (folder / "main-accuracy.csv").open() as file:
         assert next(csv.DictReader(file))["arm"] == "LoRA 1"
 

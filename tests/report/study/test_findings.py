@@ -5,12 +5,13 @@ from hypothesis import given, settings, strategies as st
 from scipy.stats import binomtest, kendalltau
 
 from robustpeft.report.study.findings import findings, front, kendall, pairings
-from robustpeft.report.study.summary import summarise_grid
+from robustpeft.report.study.summary import summarise_grids
+from robustpeft.report.study.tables import main_table
 
 
 @pytest.fixture
 def grids(study):
-    return [summarise_grid(study, "main")]
+    return [summarise_grids(study, "main")[0]]
 
 
 def test_pairs_are_compared_image_by_image_and_corrected(study, grids):
@@ -77,3 +78,16 @@ def test_the_trend_is_kendalls(values):
     tau, p = kendall(values)
     expected = kendalltau(range(len(values)), values, method="exact")
     assert (tau, p) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_nothing_is_claimed_on_a_collapsed_arm(study, grids):
+    grid = grids[0]
+    lame = replace(grid, arms=(*grid.arms[:3], replace(grid.arms[3], collapsed="seed 1: it answers one class alone")))
+    assert "full" not in [s.arm.label for s in front(lame)]
+    assert pairings(study, [lame]) == ()
+    sentences = findings(study, [lame])
+    assert sentences[0].startswith("main: LoRA 4 keeps the most images right")
+    assert not any("against full" in sentence for sentence in sentences)
+    assert any("full collapsed (seed 1: it answers one class alone): nothing is claimed" in s for s in sentences)
+    assert main_table(lame).rows[3][0] == "full [!]"
+    assert main_table(grid).rows[3][0] == "full"

@@ -1,14 +1,17 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
-from robustpeft.report.study.summary import Spread, summarise_grid
+from robustpeft.report.drawing import rows_csv
+from robustpeft.report.study.summary import Spread, summarise_grids
 from robustpeft.report.study.tables import (
     TextTable,
+    budget_table,
     condition_table,
+    cost_table,
     main_table,
-    rows_csv,
     spread_text,
     table_latex,
     table_text,
@@ -18,16 +21,16 @@ from robustpeft.report.study.tables import (
 
 @pytest.fixture
 def grid(study):
-    return summarise_grid(study, "main")
+    return summarise_grids(study, "main")[0]
 
 
 def test_the_main_table_shows_what_was_trained_chosen_and_kept(grid):
     table = main_table(grid)
     assert table.heads[:4] == ("arm", "trained parameters", "chosen", "clean")
-    assert table.heads[4:] == ("robust, linf 0.05", "robust, linf 0.1", "95 % over images, 0.1")
+    assert table.heads[4:] == ("robust, linf 0.05", "robust, linf 0.1", "95 % over images, 0.1", "95 % over seeds, 0.1")
     assert table.rows[0][:4] == ("LoRA 1", "100 (1 %)", "learning_rate 0.1", "96.2 +- 1.8")
     assert table.rows[3][2] == "learning_rate 0.1 (edge)"
-    assert table.rows[3][5:] == ("77.5 +- 3.5", "62.5 to 87.7")
+    assert table.rows[3][5:] == ("77.5 +- 3.5", "62.5 to 87.7", "45.7 to 100.0")
     assert "over 2 seeds, 40 test images" in table.title
 
 
@@ -75,3 +78,18 @@ def test_markdown_csv_and_latex_say_the_same():
     ]
     rows = [{"a": 1}, {"a": 2, "b": "x,y"}]
     assert list(csv.DictReader(io.StringIO(rows_csv(rows)))) == [{"a": "1", "b": ""}, {"a": "2", "b": "x,y"}]
+
+
+def test_equal_budgets_stand_side_by_side(grid):
+    assert budget_table(grid) is None
+    arms = [replace(s, arm=replace(s.arm, budget=b)) for s, b in zip(grid.arms, (100, 200, None, 200), strict=True)]
+    table = budget_table(replace(grid, arms=tuple(arms)))
+    assert table.heads == ("technique", "budget 100", "budget 200")
+    assert table.rows == (
+        ("LoRA", "22.5 +- 3.5 (100)", "45.0 +- 7.1 (200)"),
+        ("full", "-", "77.5 +- 3.5 (10,000)"),
+    )
+
+
+def test_costs_are_parameters_bytes_and_seconds(grid):
+    assert cost_table(grid).rows[0] == ("LoRA 1", "100", "10", "400 B", "1.0 +- 0.0")

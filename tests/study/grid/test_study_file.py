@@ -82,14 +82,19 @@ def test_shipped_studies_have_every_scale_and_every_arm_is_a_recipe(name, scale)
     assert study.sources
     assert study.headline is None or all(study.headline in arm.audit.epsilons for arm in arms)
     if name == "pet-robustness":
+        assert study.transfers
         groups = [arm.group for arm in arms]
         tasks = len({arm.coordinates.get("data") for arm in arms})
         assert {group: groups.count(group) for group in ("LoRA", "Adapter", "AdaptFormer", "VPT")} == dict.fromkeys(
             ("LoRA", "Adapter", "AdaptFormer", "VPT"), 5 * tasks
         )
         assert {round(255 * epsilon, 2) for arm in arms for epsilon in arm.audit.epsilons} == {0.25, 0.5, 1, 2, 4}
+    elif name == "vtab-1k":
+        assert all(arm.recipe.data.root == "CHANGE-ME" for arm in arms)
+        assert scale != "paper" or len({arm.recipe.data.task for arm in arms}) == 19
     else:
-        assert {arm.grid for arm in arms} == {"main", "ablations"}
+        assert {arm.grid for arm in arms} == {"main", "ablations", "motivation"}
+        assert study.distances
 
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))
@@ -97,4 +102,4 @@ def test_the_header_says_what_for_from_where_and_how(name):
     text = shipped_studies()[name].read_text()
     for word in ("Purpose", "Source", "Differs"):
         assert f"# {word}: " in text
-    assert f"# Command: robustpeft study {name} --scale smoke --workers 2\n" in text
+    assert f"# Command: robustpeft study {name} --scale smoke --workers 2" in text

@@ -40,8 +40,8 @@ class Pairing:
 
 
 def pairings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[Pairing, ...]:
-    """Return every planned comparison whose arms have both been judged."""
-    found = [pair for contrast in study.contrasts for pair in _pairs(contrast, grids)]
+    """Return every planned comparison whose arms have both been judged and have both not collapsed."""
+    found = [pair for contrast in study.contrasts for grid in grids for pair in _pairs(contrast, grid)]
     counts = [(len(one.kept - other.kept), len(other.kept - one.kept)) for one, other in found]
     raw = [mcnemar(*count) for count in counts]
     return tuple(
@@ -51,12 +51,12 @@ def pairings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[Pairing,
 
 
 def front(grid: GridSummary) -> tuple[ArmSummary, ...]:
-    """Return the arms that no other beats in robust accuracy with at most as many trained parameters."""
+    """Return the arms that no other beats in robust accuracy with as few parameters; collapsed ones are left out."""
     threat = grid.headline
     if threat is None:
         return ()
     best, kept = -1.0, []
-    for summary in sorted(grid.arms, key=lambda s: (s.num_trained, -s.robust[threat].mean)):
+    for summary in sorted(grid.sound, key=lambda s: (s.num_trained, -s.robust[threat].mean)):
         if summary.robust[threat].mean > best:
             best = summary.robust[threat].mean
             kept.append(summary)
@@ -85,23 +85,25 @@ def findings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[str, ...
     tests = pairings(study, grids)
     sentences += [_paired(pair, len(tests), grids) for pair in tests]
     sentences += [sentence for grid in grids for sentence in _trends(grid)]
-    return (*sentences, *_cautions(study))
+    return (*sentences, *_collapses(grids), *_cautions(study))
 
 
-def _pairs(contrast: ContrastRecord, grids: Sequence[GridSummary]) -> list[tuple[ArmSummary, ArmSummary]]:
-    grid = next((g for g in grids if g.name == contrast.grid and g.headline is not None), None)
-    arms = {} if grid is None else {summary.arm.label: summary for summary in grid.arms}
-    if contrast.reference not in arms:
+def _pairs(contrast: ContrastRecord, grid: GridSummary) -> list[tuple[ArmSummary, ArmSummary]]:
+    if contrast.grid != grid.grid or grid.headline is None:
         return []
-    others = contrast.against or [label for label in arms if label != contrast.reference]
-    return [(arms[label], arms[contrast.reference]) for label in others if label in arms]
+    arms = {", ".join(s.arm.coordinates.values()): s for s in grid.sound} | {s.arm.label: s for s in grid.sound}
+    reference = arms.get(contrast.reference)
+    if reference is None:
+        return []
+    others = contrast.against or [s.arm.label for s in grid.sound]
+    return [(arms[label], reference) for label in others if label in arms and arms[label] is not reference]
 
 
 def _of_grid(grid: GridSummary) -> list[str]:
     threat = grid.headline
-    if threat is None:
+    if threat is None or not grid.sound:
         return []
-    best = max(grid.arms, key=lambda s: s.robust[threat].mean)
+    best = max(grid.sound, key=lambda s: s.robust[threat].mean)
     spread = best.robust[threat]
     low, high = spread.interval()
     where = f"{threat.norm} {number_text(threat.epsilon)}"
@@ -139,8 +141,8 @@ def _paired(pair: Pairing, tests: int, grids: Sequence[GridSummary]) -> str:
 
 def _trends(grid: GridSummary) -> list[str]:
     sentences = []
-    for group in dict.fromkeys(summary.arm.group for summary in grid.arms):
-        arms = sorted((s for s in grid.arms if s.arm.group == group), key=lambda s: s.num_trained)
+    for group in dict.fromkeys(summary.arm.group for summary in grid.sound):
+        arms = sorted((s for s in grid.sound if s.arm.group == group), key=lambda s: s.num_trained)
         sizes = [summary.num_trained for summary in arms]
         if grid.headline is None or not 3 <= len(set(sizes)) == len(sizes) <= _ENUMERATED:
             continue
@@ -156,6 +158,16 @@ def _trends(grid: GridSummary) -> list[str]:
     return sentences
 
 
+def _collapses(grids: Sequence[GridSummary]) -> list[str]:
+    return [
+        f"Caution: {grid.name}: {summary.arm.label} collapsed ({summary.collapsed}): nothing is claimed on it, and it "
+        "takes part in no comparison, front or trend."
+        for grid in grids
+        for summary in grid.arms
+        if summary.collapsed
+    ]
+
+
 def _cautions(study: StudyRecord) -> list[str]:
     sentences = []
     if edges := [f"{arm.grid}: {arm.label}" for arm in study.arms if arm.edges]:
@@ -164,6 +176,8 @@ def _cautions(study: StudyRecord) -> list[str]:
         f"{arm.label}, seed {run.seed}: {run.failed}" for arm in study.arms for run in arm.runs if run.failed
     ]:
         sentences.append(f"Caution: {len(failed)} runs have no result: {'; '.join(failed)}.")
+    if open_ := [f"{stage.kind} of {stage.grid}: {stage.failed}" for stage in study.stages if stage.failed]:
+        sentences.append(f"Caution: not answered: {'; '.join(open_)}.")
     if unchosen := [arm.label for arm in study.arms if arm.chosen is None]:
         sentences.append(f"Caution: no trial came to a result for {'; '.join(unchosen)}.")
     return sentences

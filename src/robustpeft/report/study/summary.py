@@ -1,17 +1,18 @@
-"""What did each arm come to, over its seeds? Means, deviations, and the images that it keeps."""
+"""What did each arm come to, over its seeds? Means, intervals, the images that it keeps, and whether it collapsed."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from robustpeft.records import ArmRecord, AuditRecord, Rate, StudyRecord
+from robustpeft.records import ArmRecord, AuditRecord, Rate, RunRecord, StudyRecord, mean_interval
 from robustpeft.report.worst_case import MainThreat, main_threats, withstood
 
-__all__ = ["ArmSummary", "GridSummary", "Spread", "summarise_grid"]
+__all__ = ["ArmSummary", "GridSummary", "Spread", "collapse", "summarise_grids"]
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,27 @@ class Spread:
         """
         return Rate(round(self.mean * self.n), self.n).interval()
 
+    def over_seeds(self) -> tuple[float, float]:
+        """Return the 95 % interval of the mean over seeds, within [0, 1]; (0, 1) for one seed."""
+        low, high = mean_interval(self.shares)
+        return max(0.0, low), min(1.0, high)
+
 
 @dataclass(frozen=True)
 class ArmSummary:
     """An arm, over its seeds.
 
     Args:
-        arm: What it is.
+        arm: What it is; where its grid spans several data sets, labelled without its data set.
         measured: Accuracy under each condition of the audit, by key.
         robust: Accuracy under every attack within each threat that all arms of the grid share.
         kept: Ids of the images that more than half of the seeds keep right within the headline threat.
         clean_kept: The same without an attack.
         num_trained: Trained parameters, head included.
         num_parameters: Of the whole model.
+        collapsed: Why nothing is claimed on it: a run of it learned nothing. Else empty.
+        method: The technique's name and fields.
+        objective: What tuning minimised, likewise.
     """
 
     arm: ArmRecord
@@ -65,6 +74,9 @@ class ArmSummary:
     clean_kept: frozenset[int]
     num_trained: int
     num_parameters: int
+    collapsed: str = ""
+    method: Mapping[str, Any] | None = None
+    objective: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,8 @@ class GridSummary:
     """The arms of one grid on the same images.
 
     Args:
-        name: Of the grid.
+        name: Of the grid, and of the data set where the grid spans several.
+        grid: Of the grid alone.
         arms: In the order of the file.
         threats: That all arms were attacked at, ascending.
         headline: At which they are compared; None if there is none.
@@ -80,24 +93,71 @@ class GridSummary:
     """
 
     name: str
+    grid: str
     arms: tuple[ArmSummary, ...]
     threats: tuple[MainThreat, ...]
     headline: MainThreat | None
     example: AuditRecord
 
+    @property
+    def sound(self) -> tuple[ArmSummary, ...]:
+        """The arms that have not collapsed: only of these something is claimed."""
+        return tuple(summary for summary in self.arms if not summary.collapsed)
 
-def summarise_grid(study: StudyRecord, grid: str) -> GridSummary | None:
-    """Return the summary of a grid; None if no arm of it has been judged."""
-    arms = study.of(grid)
-    if not arms:
-        return None
-    audits = {arm.label: [study.audit(run) for run in arm.whole] for arm in arms}
-    every = [audit for found in audits.values() for audit in found]
+
+_Judged = tuple[ArmRecord, list[AuditRecord]]
+
+
+def summarise_grids(study: StudyRecord, grid: str) -> tuple[GridSummary, ...]:
+    """Return the summaries of a grid, one for each set of images; none if no arm of it has been judged."""
+    by_images: dict[tuple[str, str], list[_Judged]] = {}
+    for arm in study.of(grid):
+        audits = [study.audit(run) for run in arm.whole]
+        by_images.setdefault((audits[0].data.name, audits[0].data.digest), []).append((arm, audits))
+    names = [name for name, _ in by_images]
+    return tuple(
+        _grid_summary(study, grid, judged, name if len(by_images) > 1 and names.count(name) == 1 else "")
+        for (name, _), judged in by_images.items()
+    )
+
+
+def collapse(audit: AuditRecord) -> str:
+    """Return why a run has learned nothing: it answers one class alone, or is right no more often than that would be.
+
+    lower end of the 95 % Wilson interval of clean accuracy <= share of the most frequent class
+    """
+    if not audit.rows:
+        return ""
+    answers = {row.predictions["clean"] for row in audit.rows}
+    if len(answers) == 1 and len({row.label for row in audit.rows}) > 1:
+        return "it answers one class alone"
+    frequent = Counter(row.label for row in audit.rows).most_common(1)[0][1] / len(audit.rows)
+    clean = audit["clean"].correct
+    if clean.interval()[0] <= frequent and clean.fraction < 1:
+        return (
+            f"its clean accuracy, {100 * clean.fraction:.1f} %, is not above the {100 * frequent:.1f} % of the most "
+            "frequent class"
+        )
+    return ""
+
+
+def _grid_summary(study: StudyRecord, grid: str, judged: Sequence[_Judged], data: str) -> GridSummary:
+    every = [audit for _, audits in judged for audit in audits]
     threats = _common(every)
     main = main_threats(every) if threats else ()
     headline = next((t for t in threats if t.epsilon == study.headline), main[0] if main else None)
-    summaries = tuple(_summarise(arm, audits[arm.label], threats, headline) for arm in arms)
-    return GridSummary(grid, summaries, threats, headline, every[0])
+    arms = [arm for arm, _ in judged]
+    if data:
+        arms = [_without_data(arm, arms) for arm in arms]
+    summaries = tuple(_summarise(arm, audits, threats, headline) for arm, (_, audits) in zip(arms, judged, strict=True))
+    return GridSummary(f"{grid}, {data}" if data else grid, grid, summaries, threats, headline, every[0])
+
+
+def _without_data(arm: ArmRecord, arms: Sequence[ArmRecord]) -> ArmRecord:
+    """Return the arm labelled by those axes on which arms of the same images differ."""
+    differing = [axis for axis in arm.coordinates if len({other.coordinates.get(axis) for other in arms}) > 1]
+    label = ", ".join(arm.coordinates[axis] for axis in differing) or arm.label
+    return replace(arm, label=label, group=label if arm.group == arm.label else arm.group)
 
 
 def _common(audits: Sequence[AuditRecord]) -> tuple[MainThreat, ...]:
@@ -122,7 +182,15 @@ def _summarise(
         _majority([frozenset(r.id for r in audit.rows if r.predictions["clean"] == r.label) for audit in audits]),
         arm.whole[0].num_trained,
         arm.whole[0].num_parameters,
+        next((f"seed {run.seed}: {why}" for run, why in _collapses(arm.whole, audits)), ""),
+        audits[0].subject.method,
+        audits[0].subject.objective,
     )
+
+
+def _collapses(runs: Sequence[RunRecord], audits: Sequence[AuditRecord]) -> list[tuple[RunRecord, str]]:
+    found = ((run, collapse(audit)) for run, audit in zip(runs, audits, strict=True))
+    return [(run, why) for run, why in found if why]
 
 
 def _majority(sets: Sequence[frozenset[int]]) -> frozenset[int]:

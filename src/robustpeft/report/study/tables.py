@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +9,23 @@ from typing import Any
 
 from robustpeft.records import StudyRecord
 from robustpeft.report.study.summary import ArmSummary, GridSummary, Spread
-from robustpeft.report.wording import condition_name, number_text
+from robustpeft.report.wording import byte_text, condition_name, number_text
 
 __all__ = [
+    "COLLAPSED",
     "TextTable",
+    "budget_table",
     "condition_table",
+    "cost_table",
     "main_table",
-    "rows_csv",
+    "marked",
     "table_latex",
     "table_text",
+    "task_table",
     "trial_table",
 ]
+
+COLLAPSED = "[!]"  # stands behind the label of an arm on which nothing is claimed
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}"}
@@ -47,23 +51,26 @@ def main_table(grid: GridSummary) -> TextTable:
     heads = ["arm", "trained parameters", "chosen", "clean"]
     heads += [f"robust, {t.norm} {number_text(t.epsilon)}" for t in grid.threats]
     if grid.headline is not None:
-        heads.append(f"95 % over images, {number_text(grid.headline.epsilon)}")
+        at = number_text(grid.headline.epsilon)
+        heads += [f"95 % over images, {at}", f"95 % over seeds, {at}"]
     rows = []
     for summary in grid.arms:
         cells = [
-            summary.arm.label,
+            marked(summary),
             f"{summary.num_trained:,} ({100 * summary.num_trained / summary.num_parameters:.3g} %)",
             _chosen(summary),
             spread_text(summary.measured["clean"]),
             *(spread_text(summary.robust[threat]) for threat in grid.threats),
         ]
         if grid.headline is not None:
-            low, high = summary.robust[grid.headline].interval()
-            cells.append(f"{100 * low:.1f} to {100 * high:.1f}")
+            spread = summary.robust[grid.headline]
+            cells += [_interval(spread.interval()), _interval(spread.over_seeds()) if len(spread.shares) > 1 else "-"]
         rows.append(tuple(cells))
     seeds = sorted({len(summary.arm.whole) for summary in grid.arms})
     over = " or ".join(str(count) for count in seeds)
     title = f"Accuracy in percent: mean +- standard deviation over {over} seeds, {len(grid.example.rows)} test images"
+    if len(grid.sound) < len(grid.arms):
+        title += f"; {COLLAPSED} collapsed, see the findings"
     return TextTable(title, tuple(heads), tuple(rows))
 
 
@@ -76,8 +83,72 @@ def condition_table(grid: GridSummary, kind: str) -> TextTable | None:
     heads = ["arm", *(f"{condition_name(m.name)} {number_text(m.strength or 0.0)}" for m in common)]
     if len(set(heads)) < len(heads):  # two attacks of one name
         heads = ["arm", *(m.key for m in common)]
-    rows = tuple((s.arm.label, *(spread_text(s.measured[m.key]) for m in common)) for s in grid.arms)
+    rows = tuple((marked(s), *(spread_text(s.measured[m.key]) for m in common)) for s in grid.arms)
     return TextTable(f"Accuracy in percent under every {kind}", tuple(heads), rows)
+
+
+def budget_table(grid: GridSummary) -> TextTable | None:
+    """Return robust accuracy at the headline threat, one row per group and one column per equal budget; None without.
+
+    Every cell says how many parameters the technique has within the budget, head included.
+    """
+    budgets = sorted({s.arm.budget for s in grid.arms if s.arm.budget is not None})
+    if grid.headline is None or not budgets:
+        return None
+    found = {(s.arm.group, s.arm.budget): s for s in grid.arms if s.arm.budget is not None}
+    groups = dict.fromkeys(group for group, _ in found)
+    rows = []
+    for group in groups:
+        cells = [_of_budget(found.get((group, budget)), grid) for budget in budgets]
+        rows.append((group, *cells))
+    heads = ("technique", *(f"budget {budget:,}" for budget in budgets))
+    where = f"{grid.headline.norm} {number_text(grid.headline.epsilon)}"
+    title = f"Robust accuracy in percent at equal budgets, {where} (in brackets: trained parameters, head included)"
+    return TextTable(title, heads, tuple(rows))
+
+
+def task_table(grids: Sequence[GridSummary]) -> TextTable | None:
+    """Return clean / robust accuracy of every arm on every data set, and their means over all; None for one data set.
+
+    An arm that one data set lacks has no mean.
+    """
+    if len(grids) < 2:
+        return None
+    heads = ("arm", *(grid.example.data.name for grid in grids), "mean")
+    rows = []
+    for label in dict.fromkeys(s.arm.label for grid in grids for s in grid.arms):
+        found = [next((s for s in grid.arms if s.arm.label == label), None) for grid in grids]
+        pairs = [None if s is None else _clean_robust(s, grid) for s, grid in zip(found, grids, strict=True)]
+        whole = [pair for pair in pairs if pair is not None]
+        means = [sum(values) / len(values) for values in zip(*whole, strict=True)] if len(whole) == len(grids) else []
+        cells = ["-" if pair is None else " / ".join(f"{100 * share:.1f}" for share in pair) for pair in pairs]
+        rows.append((label, *cells, " / ".join(f"{100 * share:.1f}" for share in means) or "-"))
+    return TextTable("Accuracy in percent, clean / robust at the headline threat, mean over seeds", heads, tuple(rows))
+
+
+def cost_table(grid: GridSummary) -> TextTable:
+    """Return what every arm costs: trained parameters, bytes on disk, seconds of tuning."""
+    rows = []
+    for summary in grid.arms:
+        runs = summary.arm.whole
+        seconds = Spread(tuple(run.seconds / 100 for run in runs), 1)
+        head = f"{runs[0].num_trained_head:,}"
+        rows.append(
+            (
+                summary.arm.label,
+                f"{summary.num_trained:,}",
+                head,
+                byte_text(runs[0].adapter_bytes),
+                spread_text(seconds),
+            )
+        )
+    heads = ("arm", "trained parameters", "of them in the head", "adapter on disk", "seconds of tuning")
+    return TextTable("What every arm costs", heads, tuple(rows))
+
+
+def marked(summary: ArmSummary) -> str:
+    """Return the arm's label, with a mark if it collapsed."""
+    return f"{summary.arm.label} {COLLAPSED}" if summary.collapsed else summary.arm.label
 
 
 def trial_table(study: StudyRecord) -> TextTable | None:
@@ -125,20 +196,26 @@ def table_latex(table: TextTable, label: str) -> str:
     )
 
 
-def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV; a column is there if any row has it."""
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, heads, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def spread_text(spread: Spread) -> str:
     """Return for example ``67.5 +- 1.7``; the mean alone for one seed."""
     deviation = "" if math.isnan(spread.deviation) else f" +- {100 * spread.deviation:.1f}"
     return f"{100 * spread.mean:.1f}{deviation}"
+
+
+def _of_budget(summary: ArmSummary | None, grid: GridSummary) -> str:
+    if summary is None or grid.headline is None:
+        return "-"
+    mark = f" {COLLAPSED}" if summary.collapsed else ""
+    return f"{spread_text(summary.robust[grid.headline])} ({summary.num_trained:,}){mark}"
+
+
+def _clean_robust(summary: ArmSummary, grid: GridSummary) -> tuple[float, ...]:
+    clean = summary.measured["clean"].mean
+    return (clean,) if grid.headline is None else (clean, summary.robust[grid.headline].mean)
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
 
 
 def _chosen(summary: ArmSummary) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,11 +14,12 @@ from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.study.audit_model import default_plan
 from robustpeft.study.axes import AXES
+from robustpeft.study.grid.points import points_of, within_budget
 from robustpeft.study.grid.study_file import Grid, Study
-from robustpeft.study.recipe import Recipe, with_settings
+from robustpeft.study.recipe import Recipe, blanks, with_settings
 from robustpeft.types import to_plain
 
-__all__ = ["Arm", "Cell", "arms_of"]
+__all__ = ["Arm", "Cell", "arms_of", "refuse_blanks"]
 
 _LAYOUT = 1  # of what is hashed, and of what lies in the store under it
 
@@ -58,6 +59,7 @@ class Arm:
         seeds: Of its runs.
         select_seed: Of its trials.
         audit: How its runs are judged.
+        budget: Trained parameters without the head for which its technique's size was solved; None if it was given.
     """
 
     grid: str
@@ -69,6 +71,7 @@ class Arm:
     seeds: tuple[int, ...]
     select_seed: int
     audit: AuditPlan
+    budget: int | None = None
 
     def candidates(self) -> tuple[dict[str, Any], ...]:
         """Return all combinations of what is tried; one empty one if nothing is to be chosen."""
@@ -91,14 +94,6 @@ class Arm:
         return Cell(replace(with_settings(self.recipe, settings), seed=seed), audit, title)
 
 
-@dataclass(frozen=True)
-class _Point:
-    label: str
-    settings: Mapping[str, Any]
-    group: str | None = None
-    select: Mapping[str, tuple[Any, ...]] | None = None
-
-
 def arms_of(study: Study) -> tuple[Arm, ...]:
     """Return all arms of all grids, in the order of the file.
 
@@ -114,32 +109,59 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
             raise UserError(f"grid {grid!r} has two arms called {label!r}; give their points labels")
     for contrast in study.comparisons:
         for label in (contrast.reference, *contrast.against):
-            if (contrast.grid, label) not in labels:
+            if not any(arm.grid == contrast.grid and _is_called(arm, label) for arm in arms):
                 raise UserError(f"comparisons: grid {contrast.grid!r} has no arm {label!r}")
+    for stage in (*study.transfers, *study.distances):
+        for label in stage.arms:
+            if (stage.grid, label) not in labels:
+                raise UserError(f"transfers and distances: grid {stage.grid!r} has no arm {label!r}")
     return tuple(arms)
 
 
+def refuse_blanks(arms: Sequence[Arm]) -> None:
+    """Raise, before anything is run, if something of the recipes is left to the person.
+
+    Raises:
+        UserError: Naming what.
+    """
+    keys = list(dict.fromkeys(key for arm in arms for key in blanks(arm.recipe)))
+    if keys:
+        given = " ".join(f"--set {key}=..." for key in keys)
+        raise UserError(f"the study leaves {', '.join(keys)} to you: give it with {given}")
+
+
+def _is_called(arm: Arm, label: str) -> bool:
+    """Return whether this is the arm's label, or what remains of it without one axis, as within one data set."""
+    places = list(arm.coordinates.values())
+    return label in (arm.label, *(", ".join(places[:i] + places[i + 1 :]) for i in range(len(places))))
+
+
 def _arms(study: Study, base: Recipe, name: str, grid: Grid) -> list[Arm]:
-    axes = {axis: [_point(axis, raw) for raw in values] for axis, values in grid.axes.items()}
+    axes = {axis: [point for raw in values for point in points_of(axis, raw)] for axis, values in grid.axes.items()}
     arms = []
     for points in itertools.product(*axes.values()):
         settings: dict[str, Any] = {**study.set, **grid.set}
         for point in points:
             settings |= point.settings
         recipe = with_settings(base, settings)
+        label = ", ".join(point.label for point in points)
+        budget = next((point.budget for point in points if point.budget is not None), None)
+        if budget is not None:
+            recipe = within_budget(recipe, budget, study.budget_tolerance, f"grid {name!r}, arm {label!r}")
         own = next((point.select for point in points if point.select is not None), None)
         select = own if own is not None else study.select if grid.select is None else grid.select
         arms.append(
             Arm(
                 name,
-                ", ".join(point.label for point in points),
-                next((point.group for point in points if point.group), ", ".join(point.label for point in points)),
+                label,
+                next((point.group for point in points if point.group), label),
                 {axis: point.label for axis, point in zip(axes, points, strict=True)},
                 replace(recipe, audit=None),
                 {key: tuple(values) for key, values in select.items()},
                 grid.seeds or study.seeds,
                 study.select_seed,
                 study.audit or recipe.audit or default_plan(recipe.threat if recipe.objective.adversarial else None),
+                budget,
             )
         )
     counts = {arm.label: len(arm.candidates()) for arm in arms}
@@ -148,30 +170,3 @@ def _arms(study: Study, base: Recipe, name: str, grid: Grid) -> list[Arm]:
     if 0 in counts.values():
         raise UserError(f"grid {name!r}: a key of select has nothing to try")
     return arms
-
-
-def _point(axis: str, raw: Any) -> _Point:
-    """Return a point from a value, ``{label, value}`` or ``{label, set}``."""
-    if not (isinstance(raw, Mapping) and "label" in raw and ("value" in raw or "set" in raw)):
-        return _Point(_label(axis, raw), {axis: raw})
-    if unknown := raw.keys() - {"label", "value", "set", "group", "select"}:
-        raise UserError(f"axes.{axis}: a point has label, value or set, group and select; got {sorted(unknown)}")
-    settings = raw["set"] if "set" in raw else {axis: raw["value"]}
-    select = raw.get("select")
-    for word, given in (("set", settings), ("select", select)):
-        if not isinstance(given, Mapping | None):
-            raise UserError(f"axes.{axis}: {word} must be a mapping of dotted keys; got {given!r}")
-    if select is not None and not all(isinstance(values, list | tuple) for values in select.values()):
-        raise UserError(f"axes.{axis}: select holds lists of what is tried; got {select!r}")
-    return _Point(str(raw["label"]), settings, raw.get("group"), select)
-
-
-def _label(axis: str, value: Any) -> str:
-    """Return for example ``lora r=4``, ``epsilon=8/255``."""
-    if isinstance(value, Mapping):
-        tags = ("name", "norm", "source")
-        name = next((str(value[tag]) for tag in tags if tag in value), "")
-        fields = [f"{key}={entry}" for key, entry in value.items() if key not in tags]
-        return " ".join([*([name] if name else []), *fields])
-    short = axis.rpartition(".")[2]
-    return value if isinstance(value, str) and axis == short else f"{short}={value}"

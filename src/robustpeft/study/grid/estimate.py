@@ -11,7 +11,7 @@ from robustpeft.auditing import AuditPlan
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
 from robustpeft.study.experiment import attach
-from robustpeft.study.grid.cells import Arm, arms_of
+from robustpeft.study.grid.cells import Arm, arms_of, refuse_blanks
 from robustpeft.study.grid.store import Store
 from robustpeft.study.grid.study_file import Study
 from robustpeft.study.tune import open_recipe
@@ -64,7 +64,9 @@ def estimate(study: Study, store: Store, *, device: str = "auto", steps: int = 2
     Cost:
         For every arm `steps` + 1 steps of tuning, a batch of validation, and one batch under every attack.
     """
-    return tuple(_estimate(arm, store, device, steps) for arm in arms_of(study))
+    arms = arms_of(study)
+    refuse_blanks(arms)
+    return tuple(_estimate(arm, store, device, steps) for arm in arms)
 
 
 def _estimate(arm: Arm, store: Store, device: str, steps: int) -> ArmEstimate:

@@ -1,4 +1,4 @@
-"""How does a study go from its file to its record? Trials, choice, runs; what lies in the store is taken from it."""
+"""How does a study go from its file to its record? Trials, choice, runs, stages; what lies in the store is taken."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from robustpeft.records import ArmRecord, ContrastRecord, RunRecord, StudyRecord, write_study_record
-from robustpeft.study.grid.cells import Arm, Cell, arms_of
+from robustpeft.study.grid.cells import Arm, Cell, arms_of, refuse_blanks
 from robustpeft.study.grid.executor import Executor
 from robustpeft.study.grid.local_executor import Local
 from robustpeft.study.grid.perform import Event, Job, Perform, perform_cell, work
 from robustpeft.study.grid.selection import choose, edges, trial_records
+from robustpeft.study.grid.stages import run_stages, stage_records
 from robustpeft.study.grid.store import Failure, Store
 from robustpeft.study.grid.study_file import Study
 
@@ -57,6 +59,7 @@ def run_study(study: Study, place: Place, observer: Callable[[Event], None] | No
         KeyboardInterrupt: On Ctrl-C; asked again, it goes on where it was.
     """
     arms, store = arms_of(study), Store(place.store)
+    refuse_blanks(arms)
     trials = [cell for arm in arms for _, cell in arm.trials()]
     for event in _run_all(trials, place):
         _tell(observer, event)
@@ -68,6 +71,7 @@ def run_study(study: Study, place: Place, observer: Callable[[Event], None] | No
             runs += arm.runs(chosen)
     for event in _run_all(runs, place):
         _tell(observer, event)
+    run_stages(study, arms, store, place.device, partial(_tell, observer))
     record = summarise(study, place)
     write_study_record(record)
     return record
@@ -75,17 +79,18 @@ def run_study(study: Study, place: Place, observer: Callable[[Event], None] | No
 
 def summarise(study: Study, place: Place) -> StudyRecord:
     """Return what the store knows of a study now; what is not done is said to be so."""
-    store = Store(place.store)
+    store, arms = Store(place.store), arms_of(study)
     return StudyRecord(
         study.name,
         study.question,
         study.scale,
         os.path.relpath(place.store, place.directory),
-        tuple(_arm_record(arm, store) for arm in arms_of(study)),
+        tuple(_arm_record(arm, store) for arm in arms),
         tuple(ContrastRecord(c.reference, c.against, c.grid) for c in study.comparisons),
         study.sources,
         study.headline,
         place.directory,
+        stage_records(study, arms, store),
     )
 
 
@@ -116,7 +121,7 @@ def _arm_record(arm: Arm, store: Store) -> ArmRecord:
     chosen = choose(arm, trials)
     runs = () if chosen is None else tuple(_run_record(cell, store) for cell in arm.runs(chosen))
     edge = edges(arm, chosen) if chosen and trials else ()
-    return ArmRecord(arm.grid, arm.label, arm.group, dict(arm.coordinates), chosen, edge, trials, runs)
+    return ArmRecord(arm.grid, arm.label, arm.group, dict(arm.coordinates), chosen, edge, trials, runs, arm.budget)
 
 
 def _run_record(cell: Cell, store: Store) -> RunRecord:

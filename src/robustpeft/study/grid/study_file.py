@@ -13,6 +13,7 @@ import yaml
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.study.axes import AXES
+from robustpeft.study.grid.stage_file import DistanceStage, TransferStage
 from robustpeft.study.recipe import Recipe, read_recipe, read_setting
 from robustpeft.types import from_plain
 
@@ -48,7 +49,8 @@ class Grid:
     Args:
         axes: A dotted key of the recipe, or a word of one's own, to its points. A point is a value of that key;
             ``{label, value}``; or ``{label, set: {key: value, ...}}`` where several keys change together. A point with
-            a label may also name its `group` (arms of one group are one curve) and a `select` of its own.
+            a label may also name its `group` (arms of one group are one curve), a `select` of its own, and `budgets`:
+            numbers of trained parameters without the head, for each of which the technique's size is solved.
         set: Dotted keys that all arms of this grid share, over those of the study.
         select: As in the study, which it replaces.
         seeds: As in the study, which it replaces.
@@ -92,6 +94,9 @@ class Study:
         comparisons: Paired tests that were planned, over which Holm's correction is taken.
         sources: What to cite, as BibTeX.
         headline: The epsilon of the audit at which arms are compared; None for the largest.
+        transfers: Transfer matrices among arms, after the runs.
+        distances: Distances between the parameters of arms of full tuning, after the runs.
+        budget_tolerance: By which share of a budget a technique may stay below it.
         scale: Name of the scale that was taken; empty for the file as it stands.
         resources: What each experiment gets of a cluster's machines.
         slurm: Further fields of `SlurmArray`, where that is asked for.
@@ -110,6 +115,9 @@ class Study:
     comparisons: tuple[Contrast, ...] = ()
     sources: tuple[str, ...] = ()
     headline: float | None = None
+    transfers: tuple[TransferStage, ...] = ()
+    distances: tuple[DistanceStage, ...] = ()
+    budget_tolerance: float = 0.1
     scale: str = ""
     resources: Resources = field(default_factory=Resources)
     slurm: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +125,8 @@ class Study:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise UserError(f"the name of a study becomes a directory; got {self.name!r}")
+        if not 0 <= self.budget_tolerance < 1:
+            raise UserError(f"budget_tolerance is a share in [0, 1); got {self.budget_tolerance}")
         if not self.axes and not self.grids:
             raise UserError("a study needs axes, or grids with axes")
         for seeds in (self.seeds, *(grid.seeds for grid in self.all_grids().values())):
