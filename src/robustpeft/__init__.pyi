@@ -82,6 +82,8 @@ from .study import (
     find_learning_rate as find_learning_rate,
     load as load,
     predict as predict,
+    pull as pull,
+    push as push,
     read_recipe as read_recipe,
     save_attack as save_attack,
     transfer as transfer,

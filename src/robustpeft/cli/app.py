@@ -16,6 +16,8 @@ from robustpeft.cli.demo import demo
 from robustpeft.cli.export import export
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
+from robustpeft.cli.pull import pull
+from robustpeft.cli.push import push
 from robustpeft.cli.report import report
 from robustpeft.cli.study import study
 from robustpeft.cli.tune import tune
@@ -31,6 +33,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "predict": predict,
     "export": export,
+    "push": push,
+    "pull": pull,
     "report": report,
     "study": study,
     "list": list_,

@@ -10,6 +10,8 @@ from robustpeft.study.find_learning_rate import find_learning_rate
 from robustpeft.study.learning_rates import RateSearch, RateTrial
 from robustpeft.study.predict import Prediction, predict, write_predictions
 from robustpeft.study.price import Price, mcnemar, price
+from robustpeft.study.pull import Pulled, offered, pull
+from robustpeft.study.push import Pushed, push
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
@@ -21,6 +23,8 @@ __all__ = [
     "Exported",
     "Prediction",
     "Price",
+    "Pulled",
+    "Pushed",
     "RateSearch",
     "RateTrial",
     "Recipe",
@@ -36,8 +40,11 @@ __all__ = [
     "find_learning_rate",
     "load",
     "mcnemar",
+    "offered",
     "predict",
     "price",
+    "pull",
+    "push",
     "read_recipe",
     "save_attack",
     "shipped_recipes",
