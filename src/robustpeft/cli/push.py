@@ -25,7 +25,7 @@ def push(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files and their sizes, send nothing.")] = False,
 ) -> None:
-    """Send the adapter, its model card and its audits to the hub; no images, no checkpoints, no paths of this machine."""
+    """Send the adapter, its model card and its audits to the hub; no images, checkpoints or paths of this machine."""
     from robustpeft import study
     from robustpeft.report.wording import byte_text
 

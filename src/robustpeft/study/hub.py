@@ -148,9 +148,10 @@ def telling(name: HubName) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise UserError(f"{name.repo!r} is no name on the hub ({error})") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+        cause = error.__cause__ or error  # the client wraps what breaks off an upload
+        if not isinstance(cause, errors.HfHubHTTPError) and type(cause).__module__.partition(".")[0] not in _CLIENTS:
             raise
-        raise UserError(f"{where} cannot be reached ({type(error).__name__}: {error})") from error
+        raise UserError(f"{where} cannot be reached ({type(cause).__name__}: {cause})") from error
 
 
 def _say_if_ambiguous(given: str) -> None:
