@@ -47,7 +47,9 @@ def test_that_both_are_there_is_said(pushed, run, tmp_path, caplog):
     (tmp_path / "ann" / "digits").symlink_to(run.path)
     with caplog.at_level(logging.INFO, "robustpeft"):
         find_adapter("ann/digits", FILES)
-    assert "ann/digits is read from disk; the adapter of that name on the Hugging Face hub is hf:ann/digits" in caplog.text
+    assert (
+        "ann/digits is read from disk; the adapter of that name on the Hugging Face hub is hf:ann/digits" in caplog.text
+    )
 
 
 def test_a_slip_in_a_path_does_not_leave_the_machine(pushed, tmp_path):

@@ -52,7 +52,12 @@ def model_card(
     ]
     if not records:
         blocks.append("Nothing yet. Until `robustpeft audit` has run, nothing is known of its robustness.")
-    blocks += [_selection(tuning["validation"]), _use(name), _switching_off(backbone), _intended(said)]
+    blocks += [
+        _selection(tuning["validation"], said["threat"] is not None),
+        _use(name),
+        _switching_off(backbone),
+        _intended(said),
+    ]
     blocks += ["## Limits", _limits(said, records)]
     return "\n\n".join(blocks) + "\n"
 
@@ -85,10 +90,10 @@ def _threat(said: dict[str, Any]) -> str:
     return f"{threat_text(threat['norm'], threat['epsilon'])}, in pixel units on [0, 1]"
 
 
-def _selection(validation: dict[str, Any]) -> str:
+def _selection(validation: dict[str, Any], adversarial: bool) -> str:
     n = validation["n"]
     counts = [f"{rate_text(Rate(validation['clean'], n))} on clean images"]
-    if validation.get("robust") is not None:
+    if adversarial:
         counts.append(f"{rate_text(Rate(validation['robust'], n))} under the attack of selection")
     return f"On validation images, which chose the epoch, so that these are too kind: {escaped(' and '.join(counts))}."
 
