@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import yaml
 
-TOKEN = "hf_test"  # noqa: S105
+TOKEN = "hf_test"
 
 
 @dataclass

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,7 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from robustpeft.errors import UserError
-from robustpeft.records import read_record
+from robustpeft.records import read_record, write_record
 from robustpeft.study.card import GENERATED
 from robustpeft.study.parcel import Parcel, check_adapter, pack
 
@@ -53,10 +54,9 @@ def test_the_audit_that_travels_counts_the_same_and_shows_no_image(there, tmp_pa
 
 def test_no_path_of_this_machine_is_in_what_is_sent(there, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "ann smith")
-    record = there / "audit" / "fulllora" / "audit.json"
-    plain = json.loads(record.read_text())
-    plain["command"] = f"robustpeft audit '{there}' --data /data/faces/private --weights ~/w.pth"
-    record.write_text(json.dumps(plain))
+    folder = there / "audit" / "fulllora"
+    command = f"robustpeft audit '{there}' --data /data/faces/private --weights ~/w.pth"
+    write_record(dataclasses.replace(read_record(folder), command=command), folder)
     said = json.loads((there / "robustpeft.json").read_text())
     said["backbone"]["weights"] = str(tmp_path / "vit.safetensors")
     said["tuning"] |= {"start": str(there), "data_note": "cut out of C:\\Users\\Ann\\faces"}
@@ -99,29 +99,19 @@ def test_frozen_weights_that_no_name_builds_travel_too(there):
     assert Parcel("start.safetensors", there / "start.safetensors") in parcels
 
 
-def test_an_audit_of_something_else_does_not_travel(there, make_other_record, caplog):
+def test_an_audit_of_something_else_does_not_travel(there, caplog):
     with caplog.at_level("INFO", "robustpeft"):
         shutil.move(there / "audit", there.parent / "elsewhere")
         assert not [p for p in pack(there, "a/b") if p.name.startswith("audits/")]
     assert "noted an audit of digits/test, whose record is not there" in caplog.text
     elsewhere = there.parent / "elsewhere" / "fulllora"
     assert [p for p in pack(there, "a/b", audits=[elsewhere]) if p.name.startswith("audits/")]
-    make_other_record(elsewhere)
+    record = read_record(elsewhere)
+    write_record(dataclasses.replace(record, created="2020-01-01T00:00:00Z"), elsewhere)
     with pytest.raises(
-        UserError, match="is not an audit that .* noted: of another model, other images or other counts"
+        UserError, match=r"is not an audit that .* noted: of another model, other images or other counts"
     ):
         pack(there, "a/b", audits=[elsewhere])
-
-
-@pytest.fixture
-def make_other_record():
-    def make(folder):
-        (folder / "audit_images.jsonl").unlink()
-        plain = json.loads((folder / "audit.json").read_text())
-        plain["measurements"][0]["correct"]["count"] = plain["measurements"][0]["correct"]["n"]
-        (folder / "audit.json").write_text(json.dumps(plain))
-
-    return make
 
 
 def test_what_is_not_whole_is_not_sent(there):

@@ -84,7 +84,7 @@ def test_settings_of_the_environment_hold_in_a_process_of_its_own(hub, audited_r
     pushed = typed("push", audited_run, "ann/digits", "--license", "mit")
     assert pushed.returncode == 0, pushed.stderr
     assert pushed.stdout.splitlines()[-1].startswith(f"pushed, private: {hub.url}/ann/digits/commit/")
-    refused = typed("pull", "ann/digits", HF_TOKEN="hf_wrong")  # noqa: S106
+    refused = typed("pull", "ann/digits", HF_TOKEN="hf_wrong")
     assert refused.returncode == 2
     assert "has no model ann/digits that may be read from here" in refused.stderr
     pulled = typed("pull", "ann/digits")

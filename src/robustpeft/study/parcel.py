@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from robustpeft.errors import UserError
 from robustpeft.pet.files import CONFIG_FILE, WEIGHTS_FILE
-from robustpeft.records import AuditRecord
+from robustpeft.records import AuditRecord, write_record
 from robustpeft.records.store import RECORD_FILE, ROWS_FILE
 from robustpeft.study.card import CARD_FILE, is_generated, model_card
 from robustpeft.study.noted_audits import noted_audits
@@ -35,6 +36,8 @@ TRAVELLING = (
     SIDECAR_FILE,
 )
 """Everything that is ever sent or fetched; the sidecar last: a directory with it is complete."""
+
+_PICTURES = ("gallery", "adversarial")  # fields of a record that hold images, or name files of them
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,10 @@ def _card(run: Path, said: dict[str, Any], records: Sequence[AuditRecord], name:
 
 def _without_pictures(record: AuditRecord) -> AuditRecord:
     """Return a record without the images in its gallery and without paths in what is said about it."""
+    pictures: dict[str, Any] = {field.name: () for field in dataclasses.fields(record) if field.name in _PICTURES}
     return dataclasses.replace(
         record,
-        gallery=(),
+        **pictures,
         command=without_paths(record.command),
         data=dataclasses.replace(record.data, note=without_paths(record.data.note)),
         subject=dataclasses.replace(
@@ -138,10 +142,10 @@ def _without_pictures(record: AuditRecord) -> AuditRecord:
 
 def _of_record(record: AuditRecord) -> list[Parcel]:
     folder = f"{AUDITS}/{re.sub(r'[^A-Za-z0-9._-]+', '-', f'{record.data.name}-{record.data.split}').strip('-.')}"
-    plain = record.as_dict()
-    rows = "".join(json.dumps(row) + "\n" for row in plain.pop("rows"))
-    parcels = [Parcel(f"{folder}/{RECORD_FILE}", _json(plain))]
-    return [*parcels, Parcel(f"{folder}/{ROWS_FILE}", rows.encode())] if rows else parcels
+    with tempfile.TemporaryDirectory() as written:
+        write_record(record, Path(written))  # as records are written everywhere, so that it can be verified
+        files = {name: (Path(written) / name).read_bytes() for name in (RECORD_FILE, ROWS_FILE)}
+    return [Parcel(f"{folder}/{name}", content) for name, content in files.items()]
 
 
 def _refuse_paths(parcel: Parcel) -> None:
