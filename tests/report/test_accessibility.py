@@ -126,6 +126,8 @@ def test_every_figure_has_its_numbers_beside_it(browser, pages):
 
 def test_a_reader_with_a_keyboard_reaches_every_table_that_scrolls(browser, pages):
     page, _ = visit(browser, pages["demo"], viewport={"width": 360, "height": 800})
-    stuck = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth && e.tabIndex < 0).length"
+    stuck = (
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth && e.tabIndex < 0).length"
+    )
     assert page.evaluate(stuck) == 0
     page.context.close()
