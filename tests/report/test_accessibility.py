@@ -10,6 +10,7 @@ import pytest
 
 from robustpeft.records import Check, read_record
 from robustpeft.report import render_html
+from robustpeft.report.study import write_study_report
 from robustpeft.report.transfer_page import render_transfer_html
 
 DEMO = Path(__file__).parents[2] / "docs" / "results" / "demo"
@@ -43,7 +44,7 @@ def browser():
 
 
 @pytest.fixture
-def pages(make_record, transfer_record):
+def pages(make_record, transfer_record, study):
     """One page of every kind, with everything on it that a page may hold."""
     demo = [read_record(DEMO / name) for name in ("undefended", "lora-digits", "fulllora-digits")]
     verdicts = ("pass", "warn", "fail", "not_applicable")
@@ -54,6 +55,7 @@ def pages(make_record, transfer_record):
         "upper bound": render_html([make_record(checks=checks), make_record("<b>other</b>")]),
         "refused": render_html([make_record(checks=(broken,))]),
         "clean": render_html([dataclasses.replace(r, measurements=r.measurements[:1]) for r in [make_record()]]),
+        "study": write_study_report(study).with_name("report.html").read_text(encoding="utf-8"),
         "transfer": render_transfer_html(transfer_record),
     }
 

@@ -60,7 +60,7 @@ def test_serving(place, digits):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     (leaving,) = blocks("serving.md", "bash")
-    onnx, bank = blocks("serving.md", "python")
+    onnx, _ = blocks("serving.md", "python")
     type_in(leaving)
     names = {}
     exec(onnx, names)

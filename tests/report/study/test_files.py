@@ -9,7 +9,7 @@ def test_everything_lies_beside_the_report(study):
     page = write_study_report(study)
     folder = study.directory / "report"
     assert page == folder / "report.md"
-    expected = {"report.md", "records.csv", "sources.bib", "main-budgets.svg", "main-epsilon.svg"}
+    expected = {"report.md", "report.html", "records.csv", "sources.bib", "main-budgets.svg", "main-epsilon.svg"}
     tables = ("main-accuracy", "main-attacks", "main-perturbations", "trials")
     expected |= {f"{name}.{kind}" for name in tables for kind in ("csv", "tex")}
     assert {path.name for path in folder.iterdir()} == expected

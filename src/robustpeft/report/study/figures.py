@@ -20,10 +20,11 @@ MOST_CURVES = 7
 _SIZE = (6.4, 4.2)
 
 
-def budget_figure(grid: GridSummary, name: str) -> str | None:
+def budget_figure(grid: GridSummary, name: str, *, on_page: bool = False) -> str | None:
     """Return robust accuracy at the headline threat against trained parameters, a line per group, with the front.
 
-    Bars are standard deviations over seeds. None without a threat or with a single arm.
+    Bars are standard deviations over seeds. None without a threat or with a single arm. `on_page`: in the colours of
+    the page that it becomes a part of, and not as a file of its own.
     """
     if grid.headline is None or len(grid.arms) < 2:
         return None
@@ -53,10 +54,11 @@ def budget_figure(grid: GridSummary, name: str) -> str | None:
     spoken = " ".join(
         f"{s.arm.label}: {s.num_trained} parameters, {100 * s.robust[grid.headline].mean:.1f} %." for s in grid.arms
     )
-    return standalone(figure_svg(figure, name, f"Robust accuracy against trained parameters, {where}", spoken))
+    drawn = figure_svg(figure, name, f"Robust accuracy against trained parameters, {where}", spoken)
+    return drawn if on_page else standalone(drawn)
 
 
-def curve_figure(grid: GridSummary, name: str) -> str | None:
+def curve_figure(grid: GridSummary, name: str, *, on_page: bool = False) -> str | None:
     """Return accuracy under all attacks against epsilon, with bands of one standard deviation over seeds.
 
     At most `MOST_CURVES` arms are drawn: the best of each group at the headline threat, in the order of the file.
@@ -78,7 +80,8 @@ def curve_figure(grid: GridSummary, name: str) -> str | None:
     axes.set_xlabel(f"epsilon, {grid.headline.norm}", color=INK)
     _legend(axes)
     spoken = f"Curves of {', '.join(summary.arm.label for summary in shown)}."
-    return standalone(figure_svg(figure, name, "Accuracy under all attacks against epsilon", spoken))
+    drawn = figure_svg(figure, name, "Accuracy under all attacks against epsilon", spoken)
+    return drawn if on_page else standalone(drawn)
 
 
 def standalone(svg: str) -> str:

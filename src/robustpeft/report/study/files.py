@@ -1,4 +1,4 @@
-"""Where does the report of a study lie? As ``report.md`` with its tables and figures in files beside it."""
+"""Where does the report of a study lie? In ``report.md`` and ``report.html``; tables and figures are files beside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from robustpeft.records import StudyRecord, write_text
 from robustpeft.records.long_table import study_rows
 from robustpeft.report.study.figures import MOST_CURVES, budget_figure, curve_figure
 from robustpeft.report.study.findings import findings
+from robustpeft.report.study.page import render_study_html
 from robustpeft.report.study.summary import GridSummary, summarise_grid
 from robustpeft.report.study.tables import (
     TextTable,
@@ -28,8 +29,8 @@ __all__ = ["write_study_report"]
 def write_study_report(study: StudyRecord, directory: str | Path | None = None) -> Path:
     """Write everything that a study shows, and return the path of ``report.md``.
 
-    ``report.md``; every table as ``.csv`` and ``.tex``; figures as ``.svg``; ``records.csv``, the long table;
-    ``sources.bib``.
+    ``report.md``, and the same as one page, ``report.html``; every table as ``.csv`` and ``.tex``; figures as ``.svg``;
+    ``records.csv``, the long table; ``sources.bib``.
 
     Args:
         study: Its record.
@@ -50,6 +51,7 @@ def write_study_report(study: StudyRecord, directory: str | Path | None = None) 
         blocks += ["## Sources", "```bibtex\n" + "\n".join(study.sources) + "\n```"]
         write_text(folder / "sources.bib", "\n".join(study.sources) + "\n")
     write_text(folder / "records.csv", rows_csv(study_rows(study)))
+    write_text(folder / "report.html", render_study_html(study, grids, protocol(study, grids)))
     write_text(folder / "report.md", "\n\n".join(blocks) + "\n")
     return folder / "report.md"
 
