@@ -1,8 +1,10 @@
 import json
+import shutil
 
 import pytest
 
 import robustpeft as rp
+from robustpeft.backbones.digits_vit import bundled_weights
 from robustpeft.errors import UserError
 from robustpeft.records import read_record
 from robustpeft.study import offered
@@ -98,3 +100,46 @@ def test_what_is_in_the_way_is_not_touched(pushed, tmp_path):
     with pytest.raises(UserError, match="is not empty"):
         rp.pull("ann/digits", "run")
     rp.pull("ann/digits", "run", overwrite=True)
+
+
+def test_an_adapter_on_weights_of_its_own_brings_them_along(hub, audited_run, digits, tmp_path):
+    """A run that started from another one lies on frozen weights that no name can build."""
+    there = shutil.copytree(audited_run, tmp_path / "mine" / "run")
+    shutil.copy(bundled_weights(), there / "start.safetensors")
+    said = json.loads((there / "robustpeft.json").read_text())
+    said["backbone"] |= {"weights": str(there / "start.safetensors"), "num_classes": 10}
+    (there / "robustpeft.json").write_text(json.dumps(said))
+    images = next(digits.test.batches(8)).images
+    logits = rp.load(there)(images)
+    rp.push(there, "ann/started")
+    shutil.rmtree(tmp_path / "mine")
+    assert rp.load("hf:ann/started")(images).equal(logits)
+    assert rp.load(rp.pull("ann/started", tmp_path / "theirs").path)(images).equal(logits)
+
+
+def test_a_copy_that_breaks_off_is_no_run_and_can_be_begun_anew(pushed, monkeypatch):
+    copy, done = shutil.copyfile, []
+
+    def break_off(*arguments):
+        done.append(arguments)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return copy(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "copyfile", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            rp.pull("ann/digits", "here")
+    with pytest.raises(UserError, match="is not a finished run"):
+        rp.load("./here")
+    assert rp.load(rp.pull("ann/digits", "here", overwrite=True).path).classes
+
+
+@pytest.mark.parametrize("name", ["audits/../../../evil/audit.json", "audits/..\\..\\evil/audit.json"])
+def test_a_name_that_leads_out_is_not_fetched(pushed, tmp_path, name):
+    there = pushed.repos["ann/digits"]
+    there.commit("main", pushed.files("ann/digits") | {name: b"{}"})
+    rp.pull("ann/digits", "here")
+    assert not [path for path in tmp_path.parent.rglob("*evil*") if "pytest" not in path.name]
+    assert not [path for _, path in pushed.requests if "evil" in path]
+    assert not [found for found, _ in offered("ann/digits") if ".." in found]

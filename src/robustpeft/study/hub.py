@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _PREFIX = "hf:"
 _WORD = r"[A-Za-z0-9](?:[\w.-]*[\w])?"
 _NAME = re.compile(rf"(?P<repo>{_WORD}/{_WORD})(?:@(?P<revision>[^\s@]+))?", re.ASCII)
+_LEADING_OUT = "*..*"
 _CLIENTS = ("httpx", "httpx2", "requests")  # what versions of huggingface_hub speak HTTP with
 
 
@@ -105,7 +106,14 @@ def fetch(name: HubName, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     with telling(name):
-        folder = Path(snapshot_download(name.repo, revision=name.revision, allow_patterns=list(files)))
+        folder = Path(
+            snapshot_download(
+                name.repo,
+                revision=name.revision,
+                allow_patterns=list(files),
+                ignore_patterns=_LEADING_OUT,
+            )
+        )
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             _check_digest(file)

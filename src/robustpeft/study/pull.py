@@ -78,4 +78,5 @@ def offered(name: str) -> tuple[tuple[str, int], ...]:
             HfApi(library_name="robustpeft").list_repo_tree(where.repo, recursive=True, revision=where.revision)
         )
     files = [entry for entry in entries if isinstance(entry, RepoFile)]
-    return tuple((f.path, f.size) for pattern in TRAVELLING for f in files if fnmatch(f.path, pattern))
+    sizes = {entry.path: entry.size for entry in files if ".." not in entry.path}
+    return tuple((path, sizes[path]) for pattern in TRAVELLING for path in sorted(sizes) if fnmatch(path, pattern))

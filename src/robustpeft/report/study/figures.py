@@ -47,6 +47,7 @@ def budget_figure(grid: GridSummary, name: str, *, on_page: bool = False) -> str
         label="Pareto front",
     )
     axes.set_xscale("log")
+    axes.tick_params(which="minor", color=INK)
     axes.set_xlabel("trained parameters", color=INK)
     where = f"{grid.headline.norm} {number_text(grid.headline.epsilon)}"
     axes.set_ylabel(f"robust accuracy (%), {where}", color=INK)
