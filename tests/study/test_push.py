@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from huggingface_hub import HfApi
 
 import robustpeft as rp
 from robustpeft.errors import UserError
@@ -70,6 +71,21 @@ def test_a_card_that_the_hub_does_not_take_is_the_users_to_mend(hub, audited_run
     with pytest.raises(UserError, match=r"the hub refuses the model card \(Invalid metadata"):
         rp.push(there, "ann/digits")
     assert set(hub.files("ann/digits")) == {".gitattributes"}
+
+
+def test_what_somebody_else_pushed_meanwhile_is_not_written_over(hub, run, monkeypatch):
+    rp.push(run, "ann/digits")
+    ask = HfApi.model_info
+
+    def ask_late(*arguments, **options):
+        info = ask(*arguments, **options)
+        hub.repos["ann/digits"].commit("main", {"README.md": b"theirs"})
+        return info
+
+    monkeypatch.setattr(HfApi, "model_info", ask_late)
+    with pytest.raises(UserError, match=r"refuses ann/digits \(.*412"):
+        rp.push(run, "ann/digits")
+    assert hub.files("ann/digits") == {"README.md": b"theirs"}
 
 
 @pytest.mark.slow

@@ -77,21 +77,28 @@ def push(
         if where.revision is not None:
             api.create_branch(where.repo, branch=where.revision, exist_ok=True)
         there = api.model_info(where.repo, revision=where.revision)
-        try:
-            commit = api.create_commit(
-                where.repo,
-                [*map(_addition, parcels), *_stale(api, where, parcels)],
-                commit_message=f"Adapter from {directory.resolve().name}",
-                revision=where.revision,
-                parent_commit=there.sha,
-            )
-        except ValueError as error:  # what the hub says of the metadata of a card; the commit was not made
-            if isinstance(error, OSError):
-                raise
-            raise UserError(f"the hub refuses the model card ({error}); see {directory / 'README.md'}") from error
+        url = _commit(api, where, parcels, f"Adapter from {directory.resolve().name}", there.sha)
     if not there.private and private:
         _log.info("%s was there before and is public", where.repo)
-    return Pushed(where, files, commit.commit_url, bool(there.private))
+    return Pushed(where, files, url, bool(there.private))
+
+
+def _commit(api: HfApi, where: HubName, parcels: Sequence[Parcel], message: str, parent: str | None) -> str:
+    """Return the address of a commit after `parent`, which fails if somebody else made one since.
+
+    Raises:
+        UserError: If the hub does not take the metadata of the card; nothing was committed then.
+    """
+    try:
+        operations = [*map(_addition, parcels), *_stale(api, where, parcels)]
+        commit = api.create_commit(
+            where.repo, operations, commit_message=message, revision=where.revision, parent_commit=parent
+        )
+    except ValueError as error:
+        if isinstance(error, OSError):  # an answer of the hub to something else
+            raise
+        raise UserError(f"the hub refuses the model card ({error}); mend the first lines of README.md") from error
+    return str(commit.commit_url)
 
 
 def _addition(parcel: Parcel) -> Any:

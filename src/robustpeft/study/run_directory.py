@@ -116,10 +116,10 @@ def write_sidecar(directory: Path, model: ImageClassifier) -> None:
 def note_audit(directory: Path, record: AuditRecord) -> None:
     """Add the counts of an audit to what a run says of itself; an older one of the same split of the data goes."""
     said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE)
-    others = [
-        r for r in noted_audits(directory, said) if (r.data.name, r.data.split) != (record.data.name, record.data.split)
-    ]
-    said["audits"] = said.get("audits", {}) | {f"{record.data.name}/{record.data.split}": audit_summary(record)}
+    key = f"{record.data.name}/{record.data.split}"
+    said["audits"] = {name: audit for name, audit in said.get("audits", {}).items() if name != key}
+    others = noted_audits(directory, said)
+    said["audits"][key] = audit_summary(record)
     try:
         write_json(directory / SIDECAR_FILE, said)
         card = directory / CARD_FILE
