@@ -13,7 +13,7 @@ from robustpeft.report import render_html
 from robustpeft.report.study import write_study_report
 from robustpeft.report.transfer_page import render_transfer_html
 
-DEMO = Path(__file__).parents[2] / "docs" / "results" / "demo"
+DEMO = Path(__file__).parents[3] / "docs" / "results" / "demo"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 pytestmark = pytest.mark.slow

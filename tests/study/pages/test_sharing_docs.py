@@ -11,7 +11,7 @@ import torch
 import robustpeft as rp
 from robustpeft.cli.__main__ import main
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # of the hub's own client
 
 
