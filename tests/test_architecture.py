@@ -16,7 +16,7 @@ LARGEST = 2_000_000
 
 # Tests of the whole rather than of one file. The contract suites run over every entry of a table.
 OF_THE_WHOLE = {"test_architecture.py", "test_docs.py", "test_public_names.py"}
-SUITES = {"contracts"}
+SUITES = {"browser", "contracts", "pages"}
 
 
 def relative(path):

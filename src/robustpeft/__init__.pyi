@@ -84,6 +84,8 @@ from .study import (
     gate as gate,
     load as load,
     predict as predict,
+    pull as pull,
+    push as push,
     read_policy as read_policy,
     read_recipe as read_recipe,
     save_attack as save_attack,

@@ -32,3 +32,14 @@ def test_of_one_record_it_lies_beside_it(records: Path, type_in: Callable[..., A
 
 def test_or_where_it_is_asked_for(records: Path, type_in: Callable[..., Any]) -> None:
     assert "report: there/report.html" in type_in("report", "audit/lora", "--output", "there").out
+
+
+def test_for_robustbench_it_is_json_and_says_what_is_left_out(records: Path, type_in: Callable[..., Any]) -> None:
+    refused = type_in("report", "audit/lora", "--format", "robustbench")
+    assert refused.status == 2
+    assert "LoRA was not attacked in Linf or L2" in refused.err
+    attacked = Path(__file__).parents[2] / "docs" / "results" / "demo" / "fulllora-digits"
+    ended = type_in("report", attacked, "--format", "robustbench", "--output", "there")
+    assert ended.status == 0
+    assert ended.out == "robustbench: there/robustbench/digits/Linf/FullLoRA-adversarial.json\n"
+    assert "left out: RobustBench has no data set 'digits'" in ended.err

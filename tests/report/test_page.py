@@ -1,4 +1,6 @@
+import base64
 import dataclasses
+import random
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -6,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from robustpeft.errors import UserError
+from robustpeft.records import ImageRow, Rate
 from robustpeft.report import render_html
 from robustpeft.report.wording import count_text, interval_text
 
@@ -129,3 +132,29 @@ def test_records_of_other_images_are_refused(make_record):
 
 def test_nothing_is_ever_called_without_danger(records):
     assert not re.search(r"\bsafe\b", render_html(records), re.IGNORECASE)
+
+
+def test_three_audits_of_a_thousand_images_in_a_thousand_classes_stay_below_2_mb(make_record):
+    """Pages of ImageNet are the largest there are: tables by class, and a gallery of pictures of 224 pixels."""
+    generator = random.Random(0)
+    noise = base64.b64encode(generator.randbytes(60_000)).decode()  # a picture of 224 pixels does not compress better
+    (item,) = make_record().gallery
+    item = dataclasses.replace(item, original_png=noise, adversarial_png=noise, difference_png=noise)
+    n, classes = 1000, tuple(f"a class with a name of usual length {i}" for i in range(1000))
+    example = make_record()
+    per_class = tuple(Rate(i % 2, 1) for i in range(n))
+    measurements = tuple(
+        dataclasses.replace(m, correct=Rate(n // 2, n), per_class=per_class) for m in example.measurements
+    )
+    rows = tuple(ImageRow(i, i, {m.key: i if i % 2 else (i + 1) % n for m in measurements}) for i in range(n))
+    records = [
+        make_record(
+            label,
+            data={"n": n, "classes": classes},
+            gallery=tuple(dataclasses.replace(item, id=i) for i in range(12)),
+            measurements=measurements,
+            rows=rows,
+        )
+        for label in ("one", "two", "three")
+    ]
+    assert len(render_html(records).encode()) < 2_000_000

@@ -1,6 +1,7 @@
 """A hundred digits, the bundled ViT, and one short tuning run that the tests of this room share."""
 
 import dataclasses
+import shutil
 
 import pytest
 
@@ -10,6 +11,7 @@ from robustpeft.data import Digits
 from robustpeft.objectives import PgdAt
 from robustpeft.pet import FullLoRA
 from robustpeft.study import tune
+from robustpeft.study.audit_runs import AuditRequest, audit_runs
 from robustpeft.training import TrainingPlan
 from robustpeft.types import Linf
 
@@ -40,3 +42,12 @@ def tune_digits(digits):
 @pytest.fixture(scope="session")
 def run(tune_digits, tmp_path_factory):
     return tune_digits(tmp_path_factory.mktemp("runs") / "fulllora")
+
+
+@pytest.fixture(scope="session")
+def audited_run(run, digits, tmp_path_factory):
+    """A copy of the run whose audit lies in it, with images in its gallery, and which noted the audit."""
+    path = shutil.copytree(run.path, tmp_path_factory.mktemp("audited") / "fulllora")
+    changes = {"epsilons": [0.05, 0.1], "attacks": ["fgsm"], "perturbations": [], "gallery": 2}
+    audit_runs([path], path / "audit", AuditRequest(data=digits, changes=changes))
+    return path

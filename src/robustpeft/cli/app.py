@@ -19,6 +19,8 @@ from robustpeft.cli.fetch import fetch
 from robustpeft.cli.gate import gate
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
+from robustpeft.cli.pull import pull
+from robustpeft.cli.push import push
 from robustpeft.cli.report import report
 from robustpeft.cli.study import study
 from robustpeft.cli.track import track
@@ -36,6 +38,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "predict": predict,
     "export": export,
+    "push": push,
+    "pull": pull,
     "report": report,
     "verify": verify,
     "gate": gate,

@@ -11,7 +11,7 @@ __all__ = ["export"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, or USER/NAME on the hub.")],
     to: Annotated[Path, typer.Option(help="merged.safetensors or model.onnx.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
     weights: Annotated[

@@ -14,7 +14,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, or USER/NAME on the hub.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures, in it and in the folders below it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,

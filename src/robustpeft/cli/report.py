@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from robustpeft.records import AuditRecord
 
 __all__ = ["report", "show_report"]
+
+ReportFormat = Literal["html", "robustbench"]
 
 
 def report(
@@ -23,13 +26,25 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="Directory of the report.", show_default="the one that holds all records"),
     ] = None,
+    format_: Annotated[
+        ReportFormat, typer.Option("--format", help="html (and Markdown), or robustbench: its JSON, one file a record.")
+    ] = "html",
 ) -> None:
     """Write one report, HTML and Markdown, on records of audits that were made alike."""
     from robustpeft.records import read_record
 
     read = [read_record(path) for path in records]
     folders = [path if path.is_dir() else path.parent for path in records]
-    show_report(read, output or Path(os.path.commonpath([folder.resolve() for folder in folders])))
+    where = output or Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    if format_ == "robustbench":
+        from robustpeft.report import write_robustbench
+
+        for record in read:
+            written = write_robustbench(record, where)
+            print(*(f"left out: {sentence}" for sentence in written.entry.left_out), sep="\n", file=sys.stderr)
+            print(f"robustbench: {written.path}")
+        return
+    show_report(read, where)
 
 
 def show_report(records: Sequence[AuditRecord], output: Path) -> None:

@@ -1,6 +1,6 @@
 """How is a record shown? As one HTML page, as Markdown and in the terminal; counts become percentages only here."""
 
-from robustpeft.report.files import write_report
+from robustpeft.report.files import write_report, write_robustbench
 from robustpeft.report.headline import Headline, headline
 from robustpeft.report.markdown import render_markdown
 from robustpeft.report.page import render_html
@@ -17,5 +17,6 @@ __all__ = [
     "terminal_table",
     "transfer_terminal",
     "write_report",
+    "write_robustbench",
     "write_transfer_report",
 ]

@@ -9,6 +9,7 @@ from robustpeft.records import AuditRecord
 from robustpeft.report.breakdown import breakdown_tables, worst_case_panels
 from robustpeft.report.comparable import comparable
 from robustpeft.report.curves import attack_panels, perturbation_panels
+from robustpeft.report.escaping import escaped as _escaped
 from robustpeft.report.headline import headline, publishable
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import Facts, data_facts, provenance
@@ -89,9 +90,3 @@ def _code(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
-
-
-def _escaped(text: str) -> str:
-    """Return the text in one line, with everything escaped that Markdown or HTML would read as markup."""
-    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", one_line)

@@ -12,6 +12,8 @@ from robustpeft.study.learning_rates import RateSearch, RateTrial
 from robustpeft.study.policy import Policy, read_policy
 from robustpeft.study.predict import Prediction, predict, write_predictions
 from robustpeft.study.price import Price, mcnemar, price
+from robustpeft.study.pull import Pulled, offered, pull
+from robustpeft.study.push import Pushed, push
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
@@ -25,6 +27,8 @@ __all__ = [
     "Policy",
     "Prediction",
     "Price",
+    "Pulled",
+    "Pushed",
     "RateSearch",
     "RateTrial",
     "Recipe",
@@ -41,9 +45,12 @@ __all__ = [
     "gate",
     "load",
     "mcnemar",
+    "offered",
     "predict",
     "price",
     "read_policy",
+    "pull",
+    "push",
     "read_recipe",
     "save_attack",
     "shipped_recipes",

@@ -20,14 +20,18 @@ from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import image_transform
 from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter, sidecar as pet_sidecar
-from robustpeft.pet.files import CONFIG_FILE
+from robustpeft.pet.files import CONFIG_FILE, WEIGHTS_FILE
 from robustpeft.pet.sidecar import SIDECAR_FILE, refuse_foreign
-from robustpeft.records import AuditRecord, write_json
+from robustpeft.records import AuditRecord, write_json, write_text
 from robustpeft.study.axes import AXES
+from robustpeft.study.card import CARD_FILE, is_generated, model_card
+from robustpeft.study.hub import find_adapter
+from robustpeft.study.noted_audits import audit_summary, noted_audits
 from robustpeft.types import Threat, from_plain, to_plain
 
 __all__ = [
     "MARKER_FILE",
+    "START_FILE",
     "SIDECAR_FILE",
     "Run",
     "load",
@@ -43,6 +47,8 @@ MARKER_FILE = ".robustpeft"
 """Written first of all into every directory of ours: only what holds it, or a sidecar, is ever deleted."""
 RECIPE_FILE = "recipe.yaml"
 TRAINED_IDS_FILE = "trained_ids.json"
+START_FILE = "start.safetensors"
+_TO_LOAD = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, START_FILE)
 _OURS = (SIDECAR_FILE, MARKER_FILE)
 _FIELDS_OF_RUNS = {"backbone", "threat", "tuning"}
 _FIELDS = _FIELDS_OF_RUNS | {"backbone_name", "backbone_digest", "classes"}  # what `load` reads
@@ -90,27 +96,35 @@ def prepare_directory(path: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def write_sidecar(directory: Path, model: ImageClassifier) -> None:
-    """Add to what the saved adapter says it belongs to how to build the backbone, the threat and the tuning."""
+    """Add to what the saved adapter says it belongs to how to build the backbone, the threat and the tuning.
+
+    The model card is written before: a run with such a sidecar is complete.
+    """
+    handle = next(attachment for attachment in model.attachments if isinstance(attachment, AdapterHandle))
     said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE) | {
         "backbone": _resolved(model.origin),
         "threat": to_plain(model.threat, AXES),
         "tuning": model.tuning,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "num_trained": handle.num_parameters,
+        "num_trained_head": handle.num_head_parameters,
     }
+    write_text(directory / CARD_FILE, model_card(said))
     write_json(directory / SIDECAR_FILE, said)
 
 
 def note_audit(directory: Path, record: AuditRecord) -> None:
     """Add the counts of an audit to what a run says of itself; an older one of the same split of the data goes."""
     said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE)
-    summary = {
-        "n": record.data.n,
-        "digest": record.data.digest,
-        "created": record.created,
-        "correct": {measurement.key: measurement.correct.count for measurement in record.measurements},
-    }
-    audits = said.get("audits", {}) | {f"{record.data.name}/{record.data.split}": summary}
+    key = f"{record.data.name}/{record.data.split}"
+    said["audits"] = {name: audit for name, audit in said.get("audits", {}).items() if name != key}
+    others = noted_audits(directory, said)
+    said["audits"][key] = audit_summary(record)
     try:
-        write_json(directory / SIDECAR_FILE, said | {"audits": audits})
+        write_json(directory / SIDECAR_FILE, said)
+        card = directory / CARD_FILE
+        if card.is_file() and is_generated(card.read_text(encoding="utf-8")):
+            write_text(card, model_card(said, [*others, record]))
     except OSError as error:  # hours of attacks are not to be lost because a run is kept where nobody may write
         _log.warning("the audit is not noted in %s (%s)", directory / SIDECAR_FILE, error)
 
@@ -158,7 +172,8 @@ def load(
     Its attributes `classes`, `threat` and `transform` (a PIL image to a tensor) say how to use it.
 
     Args:
-        path: The run's directory.
+        path: The run's directory, or an adapter on the Hugging Face hub: ``user/name``, ``hf:user/name@revision``. A
+            directory of that name always wins, and a `Path` is never looked for on the hub.
         weights: Where the backbone's weights lie now, if they moved.
         model: The frozen classifier to put the adapter on, for a network of one's own that no name can build.
         device: Where to put it.
@@ -166,9 +181,10 @@ def load(
             lies in the directory is executed.
 
     Raises:
-        UserError: If files are missing or damaged, or the backbone is not the one it was tuned on.
+        UserError: If files are missing or damaged, or the backbone is not the one it was tuned on, or the hub does not
+            have the adapter.
     """
-    directory = Path(path)
+    directory = find_adapter(path, _TO_LOAD)
     said = read_sidecar(directory)
     if not trust:
         refuse_foreign(directory / name for name in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE))
@@ -198,6 +214,8 @@ def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) 
         )
     plain = said["backbone"] | ({} if weights is None else {"weights": str(weights)})
     kept = plain["weights"]
+    if weights is None and isinstance(kept, str) and (directory / Path(kept).name).is_file():
+        plain["weights"] = kept = str(directory / Path(kept).name)  # those of a run that started from another one
     if isinstance(kept, str) and not Path(kept).expanduser().is_file():
         raise UserError(
             f"the backbone's weights are not at {kept} any more; say where they are: rp.load(path, weights=...), "

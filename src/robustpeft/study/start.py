@@ -15,12 +15,10 @@ from torch import Tensor, nn
 
 from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.errors import UserError
-from robustpeft.study.run_directory import load
+from robustpeft.study.run_directory import START_FILE, load
 from robustpeft.types import frozen_twin
 
 __all__ = ["START_FILE", "keep_start", "start_from"]
-
-START_FILE = "start.safetensors"
 
 
 @torch.no_grad()

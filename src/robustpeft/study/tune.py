@@ -15,7 +15,6 @@ from robustpeft.objectives import Objective, PgdAt
 from robustpeft.pet import AdapterHandle, FullLoRA, PETMethod
 from robustpeft.records import write_json, write_text
 from robustpeft.study.axes import AXES
-from robustpeft.study.card import model_card
 from robustpeft.study.device import find_device
 from robustpeft.study.experiment import Experiment, attach
 from robustpeft.study.find_learning_rate import find_rate_of
@@ -234,5 +233,4 @@ def _facts(task: Task, images: ImageData, result: Fit, asked: Experiment) -> dic
 def _save(directory: Path, handle: AdapterHandle) -> None:
     """Write the adapter, then what it belongs to, then the card: a run with a sidecar is complete."""
     handle.save(directory)
-    write_text(directory / "README.md", model_card(handle))
     write_sidecar(directory, handle.model)

@@ -9,7 +9,7 @@ def test_everything_lies_beside_the_report(study):
     page = write_study_report(study)
     folder = study.directory / "report"
     assert page == folder / "report.md"
-    expected = {"report.md", "records.csv", "sources.bib"}
+    expected = {"report.md", "report.html", "records.csv", "sources.bib"}
     figures = ("main-budgets", "main-epsilon", "main-strengths")
     expected |= {f"{name}.{kind}" for name in figures for kind in ("svg", "pdf", "csv")}
     tables = ("main-accuracy", "main-attacks", "main-perturbations", "main-cost", "trials")

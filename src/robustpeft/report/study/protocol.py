@@ -1,0 +1,53 @@
+"""How was it done? What was chosen how, what was run, and who judged, in one paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustpeft.records import StudyRecord
+from robustpeft.report.study.summary import GridSummary
+from robustpeft.report.wording import condition_name, data_text, effort_text
+
+__all__ = ["protocol"]
+
+
+def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
+    """Return one paragraph: what was chosen how, and who judged."""
+    counts = sorted({len(arm.trials) for arm in study.arms})
+    chosen = [key for arm in study.arms for key in (arm.trials[0].settings if arm.trials else ())]
+    sentences = []
+    if chosen:
+        keys = ", ".join(dict.fromkeys(chosen))
+        trials = " or ".join(map(str, counts))
+        sentences.append(
+            f"For every arm {keys} was chosen on validation images from {trials} trials, the same number for all arms "
+            "of a grid; ties go to the value that was named first."
+        )
+    seeds = sorted({run.seed for arm in study.arms for run in arm.runs})
+    sentences.append(
+        f"What was chosen was run anew with seeds {', '.join(map(str, seeds))}; only these runs were judged."
+    )
+    for grid in grids:
+        record = grid.example
+        attacks = dict.fromkeys(
+            f"{condition_name(m.name)} ({effort_text(m) or 'one step'})" for m in record.of("attack")
+        )
+        sentences.append(
+            f"Grid {grid.name}: {record.subject.backbone} on {data_text(record.data)}. {record.data.note} Attacks: "
+            f"{', '.join(attacks) or 'none'}; an image counts as robust within a radius if it is right without an "
+            "attack and under every attack up to this radius."
+        )
+    if budgets := sorted({arm.budget for arm in study.arms if arm.budget is not None}):
+        listed = ", ".join(f"{budget:,}" for budget in budgets)
+        sentences.append(
+            f"At the equal budgets {listed} every technique has the largest size whose trained parameters, without the "
+            "head, are within the budget."
+        )
+    if study.contrasts:
+        sentences.append(
+            "Planned comparisons are McNemar's exact tests on the same test images, where an image counts for an arm "
+            "if more than half of its seeds keep it right, with Holm's correction over all of them; intervals are "
+            "Wilson's over images and Student's over seeds, 95 %. Nothing is claimed on an arm of which a run "
+            "collapsed."
+        )
+    return " ".join(" ".join(sentences).split())
