@@ -14,6 +14,7 @@ from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
 from robustpeft.cli.export import export
+from robustpeft.cli.init import init
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.report import report
@@ -25,6 +26,7 @@ __all__ = ["app"]
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "init": init,
     "tune": tune,
     "audit": audit,
     "attack": attack,
