@@ -13,6 +13,8 @@ from robustpeft.cli.audit import audit
 from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
+from robustpeft.cli.doctor import doctor
+from robustpeft.cli.exit_status import MEANINGS
 from robustpeft.cli.export import export
 from robustpeft.cli.init import init
 from robustpeft.cli.list import list_
@@ -37,13 +39,13 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "study": study,
     "list": list_,
     "copy": copy,
+    "doctor": doctor,
 }
 
 app = typer.Typer(
     help="Make pretrained Vision Transformers robust by training a few parameters, and measure how robust they are.",
-    epilog="Exit status: 0 done, 2 the input cannot be used (one message says why), 130 interrupted.",
+    epilog=f"Exit status: {'; '.join(f'{status:d} {meaning}' for status, meaning in MEANINGS.items())}.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback, without the values of local variables
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from robustpeft.cli.loudness import Loudness, loudness
 from robustpeft.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def asking(*, silently: bool) -> Iterator[tuple[Callable[[Question], Any], Calla
 
     console = Console(stderr=True)
     someone = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and not silently
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal or loudness() is Loudness.QUIET
+    ) as bar:
         task = bar.add_task("looking", total=None)
 
         def watch(done: int, of: int) -> None:

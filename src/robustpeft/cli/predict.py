@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from robustpeft.cli.completion import devices
 from robustpeft.errors import UserError
 
 __all__ = ["predict"]
@@ -18,7 +19,7 @@ def predict(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures, in it and in the folders below it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
         str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
     ] = None,

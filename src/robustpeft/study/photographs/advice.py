@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from robustpeft.data.duplicates import Duplicate
@@ -14,7 +15,7 @@ from robustpeft.data.reading import listing
 from robustpeft.data.survey import Photograph, Survey
 from robustpeft.records import Rate
 
-__all__ = ["Note", "notes_of", "tested_of"]
+__all__ = ["Note", "notes_of", "count_to_test"]
 
 _TINY = 20  # fewer images than this leave 4 to test on
 _LEAST = 3  # one for each of train, validation and test
@@ -42,7 +43,7 @@ def notes_of(survey: Survey) -> tuple[Note, ...]:
     return tuple(sorted(found, key=lambda note: order[note.kind]))
 
 
-def tested_of(survey: Survey, class_name: str) -> int:
+def count_to_test(survey: Survey, class_name: str) -> int:
     """Return how many photographs of a class there will be to test on, about."""
     if "test" in survey.content.split_names:
         return sum(i.class_name == class_name and i.split == "test" for i in survey.content.images)
@@ -93,7 +94,7 @@ def _splits(survey: Survey) -> Iterator[Note]:
         shares = {"validation": VALIDATION_SHARE, "test": TEST_SHARE}
         said = " and ".join(f"{100 * shares[name]:.0f} % for {name}" for name in missing)
         yield Note("note", f"no folder for {' or '.join(missing)}: {said} will be taken out by chance, once, and kept")
-    n = sum(tested_of(survey, name) for name in survey.counts)
+    n = sum(count_to_test(survey, name) for name in survey.counts)
     low, high = Rate(n // 2, n).interval()
     yield Note(
         "note",
@@ -156,13 +157,17 @@ def _shortcuts(survey: Survey) -> Iterator[Note]:
     if grey:
         yield Note("warning", f"{grey[0]} is mostly grey and {grey[1]} is not: the network may learn that instead")
     for kind in sorted({photograph.kind for photograph in survey.photographs}):
-        told = _contrast(survey, lambda photograph, kind=kind: photograph.kind == kind)
+        told = _contrast(survey, partial(_is_kind, kind))
         if told:
             yield Note(
                 "warning",
                 f"{told[0]} is mostly {kind} files and {told[1]} is not: the traces of a format may give classes away",
             )
             return
+
+
+def _is_kind(kind: str, photograph: Photograph) -> bool:
+    return photograph.kind == kind
 
 
 def _contrast(survey: Survey, has: Callable[[Photograph], bool]) -> tuple[str, str] | None:

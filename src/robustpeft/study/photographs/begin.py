@@ -15,7 +15,7 @@ from robustpeft.data.survey import Survey, survey
 from robustpeft.errors import UserError
 from robustpeft.records import Rate, write_text
 from robustpeft.study.device import find_device
-from robustpeft.study.photographs.advice import Note, notes_of, tested_of
+from robustpeft.study.photographs.advice import Note, count_to_test, notes_of
 from robustpeft.study.photographs.choice import Choice, Conditions, choose
 from robustpeft.study.photographs.commented_recipe import commented_recipe
 from robustpeft.study.photographs.contact_sheet import choose_photographs, contact_sheet
@@ -74,7 +74,7 @@ def begin(
 
     Args:
         folder: One folder per class, or train, validation and test with these in them.
-        output: Where ``NAME.yaml``, ``NAME-epsilon.png`` and ``NAME-epsilon.html`` are written, NAME being the folder's.
+        output: Where ``NAME.yaml``, ``NAME-epsilon.png`` and ``NAME-epsilon.html`` are written; NAME is the folder's.
         given: What needs no asking.
         ask: Asks a question and returns its value.
         tell: Says a line.
@@ -178,7 +178,7 @@ def _of_mistakes(seen: Survey, mistakes: Sequence[Mistake]) -> list[str]:
     """Return what can and cannot be done about each mistake that hurts."""
     found = []
     for mistake in mistakes:
-        n = tested_of(seen, mistake.true)
+        n = count_to_test(seen, mistake.true)
         low, high = Rate(n // 2, n).interval()
         found.append(
             f"{mistake}: about {n} photographs of {mistake.true} to test on, so its rate will be known to "

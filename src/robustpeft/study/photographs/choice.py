@@ -93,9 +93,7 @@ def choose(survey: Survey, network: Network, conditions: Conditions) -> Choice:
     )
     reasons = {
         "backbone.name": network.reason,
-        "method.r": "24 as in the larger recipes that ship"
-        if large
-        else "8, small enough for a few hundred photographs",
+        "method.r": "24 as in the large recipes that ship" if large else "8 as in the recipes that ship",
         "objective.attack": why,
         "training.train_images": why,
     }
@@ -106,10 +104,10 @@ def _to_train_on(survey: Survey) -> int:
     """Return how many photographs there will be to train on."""
     content = survey.content
     if "train" not in content.split_names:
-        return math.floor(len(content.images) * (1 - VALIDATION_SHARE - TEST_SHARE))
+        return round(len(content.images) * (1 - VALIDATION_SHARE - TEST_SHARE))
     pool = sum(image.split == "train" for image in content.images)
     missing = {"validation": VALIDATION_SHARE, "test": TEST_SHARE}.items()
-    return math.floor(pool * (1 - sum(share for name, share in missing if name not in content.split_names)))
+    return round(pool * (1 - sum(share for name, share in missing if name not in content.split_names)))
 
 
 def _fitted(images: int, classes: int, conditions: Conditions) -> tuple[int, int, int, str]:

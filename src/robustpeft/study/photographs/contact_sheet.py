@@ -1,8 +1,7 @@
 """How large is an epsilon? These photographs with the worst change that each radius allows, side by side.
 
 With weights at hand the change is what PGD finds against the frozen network. Without, it is a pattern in which every
-channel of every pixel moves by the whole radius, up or down by chance: as strong as any change within the radius can be,
-and more visible than most, since an adversary's is smoother.
+channel of every pixel moves by the whole radius, up or down by chance: no change within the radius is larger.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def contact_sheet(
         versions = _by_chance(originals, ids)
         method = (
             "Every channel of every pixel is moved by the whole radius, up or down by chance: no weights of a network "
-            "were at hand to find the worst direction. An adversary's change is as large, and smoother."
+            "were at hand to find the worst direction. No change within the radius is larger."
         )
     else:
         versions, fooled = _by_attack(originals, ids, backbone, device)

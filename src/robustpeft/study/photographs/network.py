@@ -54,6 +54,8 @@ def choose_network(hardware: str, checkpoint: str | None, name: str | None) -> N
         chosen, why = _by_hardware(hardware)
         if name is not None:
             chosen, why = name, "as you said"
+            with torch.device("meta"):  # no numbers, no download: does it exist at all?
+                Backbone(chosen, weights=False, image_size=224).load()
         return Network(Backbone(chosen, image_size=224), why)
     path = Path(checkpoint)
     if path.is_dir():
@@ -103,7 +105,7 @@ def weights_at_hand(backbone: Backbone) -> Backbone | None:
     known = timm.is_model(backbone.name.split(".")[0])
     config = timm.models.get_pretrained_cfg(backbone.name, allow_unregistered=False) if known else None
     repository = getattr(config, "hf_hub_id", None)
-    if not repository:
+    if config is None or not repository:
         return None
     for file in ("model.safetensors", "pytorch_model.bin"):
         path = try_to_load_from_cache(repository, file)
@@ -122,7 +124,7 @@ def seconds_a_pass(backbone: Backbone, device: str) -> float:
     drawn = dataclasses.replace(backbone, weights=False, num_classes=10).load()
     FullLoRA().attach(drawn)
     model = drawn.to(device)
-    images = torch.full((_TIMED[device], 3, 224, 224), 0.5, device=device, requires_grad=True)
+    images = torch.full((_TIMED[device], 3, *(drawn.image_size or (224, 224))), 0.5, device=device, requires_grad=True)
     for turn in range(2):  # the first warms up
         start = time.perf_counter()
         model(images).sum().backward()

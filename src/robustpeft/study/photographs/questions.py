@@ -107,7 +107,7 @@ def minutes_of(text: str) -> float:
     """
     number = r"(\d+(?:\.\d+)?)"
     word = text.strip().lower().removesuffix("in")  # 90min
-    parts = re.fullmatch(rf"(?:{number}d)?(?:{number}h)?(?:{number}m?)?", word)
+    parts = re.fullmatch(rf"(?:{number}d)?(?:{number}h)?(?:{number}m?)?", word, re.ASCII)
     if not word or parts is None or any(len(digits) > 9 for digits in re.findall(r"\d+", word)):
         raise UserError(f"a time is for example 45 (minutes), 30m, 1h30m or 2d; got {text!r}")
     days, hours, minutes = parts.groups()

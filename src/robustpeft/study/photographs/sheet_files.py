@@ -58,7 +58,8 @@ def _image(pixels: Tensor) -> Image.Image:
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    fast = {"lossless": True, "exact": True, "method": 0, "quality": 0}  # quality is effort where nothing is lost
+    image.save(stream, kind, **(fast if kind == "WEBP" else {"compress_level": 1}))
     return stream.getvalue()
 
 
