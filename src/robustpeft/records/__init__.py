@@ -10,6 +10,7 @@ from robustpeft.records.audit_record import (
     Subject,
 )
 from robustpeft.records.check import Check
+from robustpeft.records.contained import contained
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
 from robustpeft.records.ledger import (
@@ -62,6 +63,7 @@ __all__ = [
     "TransferRow",
     "TrialRecord",
     "compact_ledger",
+    "contained",
     "corruption_errors",
     "corruption_measurements",
     "holm",

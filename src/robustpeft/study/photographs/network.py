@@ -110,8 +110,8 @@ def weights_at_hand(backbone: Backbone) -> Backbone | None:
     for file in ("model.safetensors", "pytorch_model.bin"):
         path = try_to_load_from_cache(repository, file)
         if isinstance(path, str) and Path(path).is_file():
-            mean, std = tuple(config.mean), tuple(config.std)
-            return dataclasses.replace(backbone, weights=path, mean=mean, std=std)
+            (r, g, b), (dr, dg, db) = config.mean, config.std
+            return dataclasses.replace(backbone, weights=path, mean=(r, g, b), std=(dr, dg, db))
     return None
 
 
