@@ -10,6 +10,7 @@ import typer
 
 from robustpeft.cli.completion import devices
 from robustpeft.errors import UserError
+from robustpeft.report.plain import printable
 
 __all__ = ["predict"]
 
@@ -36,7 +37,7 @@ def predict(
     study.write_predictions(predictions, output)
     broken = [prediction for prediction in predictions if prediction.problem]
     for prediction in broken:
-        print(f"warning: {prediction.path} cannot be read: {prediction.problem}", file=sys.stderr)
+        print(printable(f"warning: {prediction.path} cannot be read: {prediction.problem}"), file=sys.stderr)
     if broken:
         print(f"warning: {len(broken)} of {len(predictions)} pictures cannot be read", file=sys.stderr)
     print(f"predictions: {output}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from robustpeft.cli.loudness import Loudness, speaks_at
 from robustpeft.cli.spokesman import is_spokesman
+from robustpeft.report.plain import printable
 
 __all__ = ["speaking"]
 
@@ -21,7 +22,7 @@ class _Speaker(logging.Handler):
         """Print one line such as ``warning: ...``."""
         word = "warning" if record.levelno >= logging.WARNING else "note"
         origin = "" if record.name.partition(".")[0] in ("robustpeft", "py") else f"{record.name}: "
-        print(f"{word}: {origin}{record.getMessage()}", file=sys.stderr)
+        print(printable(f"{word}: {origin}{record.getMessage()}"), file=sys.stderr)
 
 
 _LEVELS = {Loudness.QUIET: logging.WARNING, Loudness.NORMAL: logging.INFO, Loudness.VERBOSE: logging.DEBUG}

@@ -16,6 +16,7 @@ from robustpeft.cli.exit_status import ExitStatus
 from robustpeft.cli.loudness import loudness_of, with_options
 from robustpeft.cli.speaking import speaking
 from robustpeft.errors import UserError
+from robustpeft.report.plain import printable
 
 __all__ = ["CANNOT_BE_USED", "INTERRUPTED", "leave", "readable"]
 
@@ -58,7 +59,7 @@ def readable(command: Callable[..., None]) -> Callable[..., None]:
 
 def leave(message: str, status: int) -> NoReturn:
     """Say why on stderr and end the command with this exit status."""
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
     raise typer.Exit(status)
 
 

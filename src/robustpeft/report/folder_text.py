@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustpeft.records import FolderRecord
+from robustpeft.report.plain import one_line
 from robustpeft.report.wording import rate_text, technique_name, threat_text
 
 __all__ = ["folder_lines"]
@@ -31,4 +32,4 @@ def folder_lines(record: FolderRecord) -> tuple[str, ...]:
         )
     if record.note:
         lines.append(f"  note: {record.note}")
-    return tuple(lines)
+    return tuple(one_line(line, 1000) for line in lines)

@@ -9,6 +9,9 @@ import re
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from robustpeft.report.plain import printable
 
 __all__ = ["GRID", "INK", "SERIES", "figure_svg"]
 
@@ -43,6 +46,9 @@ def figure_svg(figure: Figure, name: str, title: str = "", description: str = ""
         One ``<svg>`` element, the same for the same figure every time.
     """
     FigureCanvasSVG(figure)
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))  # names of models and classes may be anything
+        text.set_parse_math(False)
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):

@@ -46,6 +46,7 @@ def write_study_report(study: StudyRecord, directory: str | Path | None = None) 
     trials = trial_table(study)
     if trials is not None:
         blocks += ["## Selection", _table(trials, "trials", folder)]
+    blocks = [block.replace("<", "&lt;") for block in blocks]  # names of arms may be anything, and hold HTML
     if study.sources:
         blocks += ["## Sources", "```bibtex\n" + "\n".join(study.sources) + "\n```"]
         write_text(folder / "sources.bib", "\n".join(study.sources) + "\n")

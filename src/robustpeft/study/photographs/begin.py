@@ -14,13 +14,13 @@ import robustpeft
 from robustpeft.data.survey import Survey, survey
 from robustpeft.errors import UserError
 from robustpeft.records import Rate, write_text
+from robustpeft.report.plain import one_line
 from robustpeft.study.device import find_device
 from robustpeft.study.photographs.advice import Note, count_to_test, notes_of
 from robustpeft.study.photographs.choice import Choice, Conditions, choose
 from robustpeft.study.photographs.commented_recipe import commented_recipe
 from robustpeft.study.photographs.contact_sheet import choose_photographs, contact_sheet
 from robustpeft.study.photographs.network import Network, choose_network, seconds_a_pass, weights_at_hand
-from robustpeft.study.photographs.plain_text import one_line
 from robustpeft.study.photographs.questions import (
     Ask,
     Given,

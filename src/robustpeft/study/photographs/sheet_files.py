@@ -12,8 +12,8 @@ from torch import Tensor
 
 from robustpeft.records import write_text
 from robustpeft.report.contact_page import ContactCell, ContactRow, render_contact_page
+from robustpeft.report.plain import one_line
 from robustpeft.study.photographs.contact_sheet import RADII, ContactSheet
-from robustpeft.study.photographs.plain_text import one_line
 
 __all__ = ["write_sheet"]
 
