@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from robustpeft.cli.completion import devices
-from robustpeft.errors import UserError
-from robustpeft.report.plain import printable
+from robustpeft.errors import UserError, printable
 
 __all__ = ["predict"]
 

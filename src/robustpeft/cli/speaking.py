@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from robustpeft.cli.loudness import Loudness, speaks_at
 from robustpeft.cli.spokesman import is_spokesman
-from robustpeft.report.plain import printable
+from robustpeft.errors import printable
 
 __all__ = ["speaking"]
 

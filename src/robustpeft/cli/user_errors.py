@@ -15,8 +15,7 @@ import typer
 from robustpeft.cli.exit_status import ExitStatus
 from robustpeft.cli.loudness import loudness_of, with_options
 from robustpeft.cli.speaking import speaking
-from robustpeft.errors import UserError
-from robustpeft.report.plain import printable
+from robustpeft.errors import UserError, printable
 
 __all__ = ["CANNOT_BE_USED", "INTERRUPTED", "leave", "readable"]
 

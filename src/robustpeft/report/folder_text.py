@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from robustpeft.errors import one_line
 from robustpeft.records import FolderRecord
-from robustpeft.report.plain import one_line
 from robustpeft.report.wording import rate_text, technique_name, threat_text
 
 __all__ = ["folder_lines"]

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from robustpeft.report.plain import printable
+from robustpeft.errors import printable
 
 __all__ = ["GRID", "INK", "SERIES", "figure_svg"]
 

@@ -8,10 +8,10 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from robustpeft.errors import printable
 from robustpeft.records import AuditRecord
 from robustpeft.report.comparable import comparable
 from robustpeft.report.headline import headline, publishable
-from robustpeft.report.plain import printable
 from robustpeft.report.tables import Cell, Table, headline_table
 
 __all__ = ["terminal_headlines", "terminal_table"]

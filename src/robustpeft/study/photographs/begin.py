@@ -12,9 +12,8 @@ from typing import Any
 
 import robustpeft
 from robustpeft.data.survey import Survey, survey
-from robustpeft.errors import UserError
+from robustpeft.errors import UserError, one_line
 from robustpeft.records import Rate, write_text
-from robustpeft.report.plain import one_line
 from robustpeft.study.device import find_device
 from robustpeft.study.photographs.advice import Note, count_to_test, notes_of
 from robustpeft.study.photographs.choice import Choice, Conditions, choose

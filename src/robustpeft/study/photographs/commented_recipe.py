@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from robustpeft.report.plain import one_line
+from robustpeft.errors import one_line
 from robustpeft.study.axes import AXES
 from robustpeft.study.recipe import Recipe
 from robustpeft.types import from_plain, to_plain

@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, features
 from torch import Tensor
 
+from robustpeft.errors import one_line
 from robustpeft.records import write_text
 from robustpeft.report.contact_page import ContactCell, ContactRow, render_contact_page
-from robustpeft.report.plain import one_line
 from robustpeft.study.photographs.contact_sheet import RADII, ContactSheet
 
 __all__ = ["write_sheet"]

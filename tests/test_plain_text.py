@@ -1,6 +1,6 @@
 from hypothesis import given, strategies as st
 
-from robustpeft.report.plain import one_line, printable
+from robustpeft.errors import one_line, printable
 
 
 @given(st.text())
