@@ -25,6 +25,7 @@ from typer.main import get_command
 from robustpeft.backbones import FAMILIES, Backbone, Family, ImageClassifier, wrap
 from robustpeft.cli.app import app
 from robustpeft.cli.catalogue import TOPICS, entries_of
+from robustpeft.cli.exit_status import MEANINGS
 from robustpeft.errors import UserError
 from robustpeft.pet import METHODS, PEFT, LNLoRA, NormsAndBiases, PETMethod
 from robustpeft.records import Rate, read_record
@@ -33,6 +34,7 @@ from robustpeft.study.arms import Comparison, Trial, comparison_table, selection
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src" / "robustpeft"
 RESULTS = ROOT / "docs" / "results"
+_COMMON = {"--help", "--quiet", "--verbose"}  # taken by every command; docs/cli.md says so once
 WITH_FIELDS = {"combined": LNLoRA() + NormsAndBiases(), "peft": PEFT("dora", {"r": 8})}
 MARKED = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL)
 
@@ -147,7 +149,7 @@ def commands() -> str:
 
 
 def _command(name: str, command: Any) -> str:
-    shown = [parameter for parameter in command.params if "--help" not in parameter.opts]
+    shown = [parameter for parameter in command.params if not _COMMON & set(parameter.opts)]
     rows = [(_spellings(p), _shown_default(p), " ".join(p.help.split())) for p in shown]
     table = markdown_table(("argument or option", "default", "meaning"), rows)
     return f"## robustpeft {name}\n\n{inspect.cleandoc(command.help)}\n\n{table}"
@@ -165,6 +167,11 @@ def _shown_default(parameter: Any) -> str:
     if isinstance(parameter.show_default, str):
         return parameter.show_default
     return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+
+
+def statuses() -> str:
+    """Return with which number a command ends, and what it says."""
+    return markdown_table(("status", "meaning"), ((f"{status:d}", meaning) for status, meaning in MEANINGS.items()))
 
 
 def demo() -> str:
@@ -198,6 +205,7 @@ def kept(name: str) -> Comparison:
 RENDERERS: dict[str, Callable[[], str]] = {
     "rooms": rooms,
     "commands": commands,
+    "statuses": statuses,
     "demo": demo,
     "arms": lambda: comparison_table(kept("arms"), reference="full tuning, adversarial"),
     "trials": lambda: selection_list(kept("arms")),

@@ -2,8 +2,9 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, strategies as st
 
-from robustpeft.errors import UserError, nearest_hint
+from robustpeft.errors import UserError, nearest_hint, one_line, printable
 
 
 def test_a_user_error_is_a_value_error_so_that_plain_python_catches_it():
@@ -30,3 +31,21 @@ def test_an_empty_choice_says_so():
 def test_errors_and_the_root_package_need_no_torch():
     code = "import sys, robustpeft, robustpeft.errors; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.text())
+def test_one_line_is_one_and_printable_and_short(text):
+    shown = one_line(text, 50)
+    assert shown.isprintable()
+    assert len(shown) <= 50
+
+
+@given(st.text())
+def test_what_is_printable_already_is_not_touched(text):
+    kept = "".join(letter for letter in text if letter.isprintable())
+    assert printable(kept) == kept
+    assert one_line(kept, 10**6) == kept
+
+
+def test_a_terminal_is_told_nothing():
+    assert printable("a\x1b[2J\x07\r\x9bb\tc\nd\u202e") == "a?[2J???b\tc\nd?"

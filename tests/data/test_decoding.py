@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from robustpeft.data import decoding
 from robustpeft.data.decoding import BrokenImageError, open_image, to_rgb
 
 
@@ -90,3 +91,32 @@ def test_a_bomb_that_pillow_only_warns_of_is_refused_too(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
     with pytest.raises(BrokenImageError, match="100 pixels, more than the 60"):
         open_image(content)
+
+
+def test_the_limit_holds_where_pillows_was_lifted(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
+    with pytest.raises(BrokenImageError, match="100 pixels, more than the 99"):
+        open_image(stored(Image.new("RGB", (10, 10))))
+
+
+def test_more_bytes_than_a_photograph_has_are_not_read(monkeypatch, tmp_path):
+    encoded = stored(Image.new("RGB", (10, 10)))
+    (tmp_path / "a.png").write_bytes(encoded)
+    monkeypatch.setattr(decoding, "MAX_BYTES", len(encoded) - 1)
+    for source in (encoded, tmp_path / "a.png"):
+        with pytest.raises(BrokenImageError, match="bytes, more than"):
+            open_image(source)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "PCX", "TGA"])
+def test_a_format_that_is_no_photographs_is_refused_whatever_the_file_is_called(kind, tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a", kind)
+    (tmp_path / "a").rename(tmp_path / "a.jpg")
+    with pytest.raises(BrokenImageError):
+        open_image(tmp_path / "a.jpg")
+
+
+def test_a_file_that_is_gone_is_a_broken_image(tmp_path):
+    with pytest.raises(BrokenImageError, match="FileNotFound"):
+        open_image(tmp_path / "gone.png")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 from robustpeft.cli.app import app
+from robustpeft.cli.exit_status import ExitStatus
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave with its exit status: 0 done, 2 the input cannot be used, 130 interrupted.
+    """Run a command and leave with its exit status, one of `ExitStatus`.
 
     Args:
         arguments: As typed after ``robustpeft``; those of the process if None.
@@ -21,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if "" not in sys.path:
         sys.path.append("")  # mine.py in the working directory is mine:Class; last, so that it shadows nothing
-    app(args=None if arguments is None else list(arguments), prog_name="robustpeft")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="robustpeft")
+    except Exception:
+        traceback.print_exc()
+        print("this is a bug of robustpeft; please report it with the lines above", file=sys.stderr)
+        sys.exit(ExitStatus.BUG)  # not Python's 1, which says that a gate is not met
 
 
 if __name__ == "__main__":

@@ -14,9 +14,12 @@ from robustpeft.cli.browser import browser
 from robustpeft.cli.compare import compare
 from robustpeft.cli.copy import copy
 from robustpeft.cli.demo import demo
+from robustpeft.cli.doctor import doctor
+from robustpeft.cli.exit_status import MEANINGS
 from robustpeft.cli.export import export
 from robustpeft.cli.fetch import fetch
 from robustpeft.cli.gate import gate
+from robustpeft.cli.init import init
 from robustpeft.cli.list import list_
 from robustpeft.cli.predict import predict
 from robustpeft.cli.pull import pull
@@ -32,6 +35,7 @@ __all__ = ["app"]
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "init": init,
     "tune": tune,
     "audit": audit,
     "attack": attack,
@@ -49,13 +53,13 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "list": list_,
     "copy": copy,
+    "doctor": doctor,
 }
 
 app = typer.Typer(
     help="Make pretrained Vision Transformers robust by training a few parameters, and measure how robust they are.",
-    epilog="Exit status: 0 done, 2 the input cannot be used (one message says why), 130 interrupted.",
+    epilog=f"Exit status: {'; '.join(f'{status:d} {meaning}' for status, meaning in MEANINGS.items())}.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback, without the values of local variables
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text
+from robustpeft.cli.completion import attacks, devices
 from robustpeft.cli.progress import reporting
 
 __all__ = ["attack"]
@@ -31,10 +32,13 @@ def attack(
         str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the run was tuned for")
     ] = None,
     how: Annotated[
-        str | None, typer.Option("--attack", help="How images are made.", show_default="pgd:steps=20,loss=margin")
+        str | None,
+        typer.Option(
+            "--attack", help="How images are made.", autocompletion=attacks, show_default="pgd:steps=20,loss=margin"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the subset and the attack.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
         str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text
+from robustpeft.cli.completion import attacks, devices, profiles
 from robustpeft.cli.progress import reporting
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def audit(
         list[str] | None,
         typer.Option(
             help="For example pgd:steps=50,restarts=5; may be repeated.",
+            autocompletion=attacks,
             show_default="fgsm, pgd:steps=20, pgd:steps=20,loss=margin",
         ),
     ] = None,
@@ -54,6 +56,7 @@ def audit(
         str | None,
         typer.Option(
             help="quick, standard (AutoAttack, all checks) or full; tells how long it may take.",
+            autocompletion=profiles,
             show_default="the plan's attacks, small checks",
         ),
     ] = None,
@@ -75,7 +78,7 @@ def audit(
         ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
         str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
     ] = None,

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
+from robustpeft.cli.completion import recipes
 from robustpeft.errors import UserError, nearest_hint
 
 __all__ = ["copy"]
 
 
 def copy(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe (robustpeft list recipes).")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a shipped recipe (robustpeft list recipes).",
+            autocompletion=recipes,
+        ),
+    ],
     destination: Annotated[
         Path | None, typer.Argument(help="A file or a folder; nothing is replaced.", show_default="RECIPE.yaml")
     ] = None,

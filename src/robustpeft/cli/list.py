@@ -9,6 +9,7 @@ import typer
 
 from robustpeft.cli.budget import BudgetRow, budget_rows
 from robustpeft.cli.catalogue import TOPICS, Entry, entries_of
+from robustpeft.cli.completion import topics
 from robustpeft.errors import UserError, nearest_hint
 
 __all__ = ["list_"]
@@ -22,7 +23,10 @@ _NOTES = {
 
 def list_(
     topic: Annotated[
-        str | None, typer.Argument(metavar="[TOPIC]", help=f"One of {', '.join(TOPICS)}.", show_default="all of them")
+        str | None,
+        typer.Argument(
+            metavar="[TOPIC]", help=f"One of {', '.join(TOPICS)}.", show_default="all of them", autocompletion=topics
+        ),
     ] = None,
     budget: Annotated[
         str | None,

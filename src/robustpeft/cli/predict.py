@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from robustpeft.errors import UserError
+from robustpeft.cli.completion import devices
+from robustpeft.errors import UserError, printable
 
 __all__ = ["predict"]
 
@@ -18,7 +19,7 @@ def predict(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures, in it and in the folders below it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
         str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
     ] = None,
@@ -35,7 +36,7 @@ def predict(
     study.write_predictions(predictions, output)
     broken = [prediction for prediction in predictions if prediction.problem]
     for prediction in broken:
-        print(f"warning: {prediction.path} cannot be read: {prediction.problem}", file=sys.stderr)
+        print(printable(f"warning: {prediction.path} cannot be read: {prediction.problem}"), file=sys.stderr)
     if broken:
         print(f"warning: {len(broken)} of {len(predictions)} pictures cannot be read", file=sys.stderr)
     print(f"predictions: {output}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from robustpeft.cli.loudness import Loudness, loudness
 from robustpeft.cli.spokesman import is_spokesman
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["reporting"]
 @contextmanager
 def reporting() -> Iterator[Reporter]:
     """Within the context the reporter shows what it is told: phases, one after the other, and progress in each."""
-    if not is_spokesman():
+    if not is_spokesman() or loudness() is Loudness.QUIET:
         yield _Silent()
     elif sys.stdout.isatty():
         from robustpeft.cli.progress_bars import BarReporter
@@ -35,7 +36,7 @@ def reporting() -> Iterator[Reporter]:
 
 
 class _Silent:
-    """What the other processes tell."""
+    """What the other processes tell, and a quiet one."""
 
     def phase(self, title: str) -> None:
         """Say nothing."""

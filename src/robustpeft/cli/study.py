@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robustpeft.cli.completion import devices, studies
 from robustpeft.cli.user_errors import INTERRUPTED, leave
 from robustpeft.errors import UserError, nearest_hint
 
@@ -26,6 +27,7 @@ def study(
             metavar="[ACTION] FILE",
             help="A YAML file, or a shipped name. Before it: run (if left out), retry (what failed too), status, "
             "report (on what is there), clean (checkpoints, and what failed runs left).",
+            autocompletion=studies,
         ),
     ],
     scale: Annotated[
@@ -54,7 +56,7 @@ def study(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, for all arms: data.path=PHOTOS."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
 ) -> None:
     """Run a grid of experiments: choose on validation images, run on fresh seeds, audit, report."""
     action, file = _parsed(words)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from robustpeft.cli.loudness import Loudness, loudness
 from robustpeft.cli.progress_text import bytes_text, time_text
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
     from robustpeft.study.grid import arms_of, status
 
     console = Console(stderr=True)
+    if loudness() is Loudness.QUIET:
+        yield lambda event: None
+        return
     if not console.is_terminal:
         yield _Lines(status(study, store))
         return

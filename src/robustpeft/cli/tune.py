@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robustpeft.cli.completion import devices, recipes, settings as settings_
 from robustpeft.cli.progress import reporting
 from robustpeft.cli.spokesman import is_spokesman
 from robustpeft.cli.user_errors import INTERRUPTED, leave
@@ -19,10 +20,18 @@ __all__ = ["tune"]
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped name (robustpeft list recipes).")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or a shipped name (robustpeft list recipes).",
+            autocompletion=recipes,
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="For example training.epochs=5 method.r=16."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="For example training.epochs=5 method.r=16.", autocompletion=settings_
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Directory of the run.", show_default="runs/RECIPE")
@@ -38,7 +47,7 @@ def tune(
     only_estimate: Annotated[
         bool, typer.Option("--dry-run", help="Say what it costs, from a few real steps; no run is made.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
 ) -> None:
     """Tune what a recipe describes; what was best on validation images is kept."""
     where = output or Path("runs") / Path(recipe).stem

@@ -7,15 +7,27 @@ colour under them is arbitrary, and white is the background on which cut-out pic
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["BrokenImageError", "open_image", "to_rgb"]
+__all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "BrokenImageError", "open_image", "opened", "to_rgb"]
+
+MAX_PIXELS = 89_478_485
+"""Pillow's own limit; it holds here also where another program in this process has lifted Pillow's."""
+
+MAX_BYTES = 256 * 2**20
+"""Encoded; a photograph of `MAX_PIXELS` without any loss has about this many."""
+
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000")
+"""Whatever the name of the file says, no other decoder of Pillow's is tried: EPS, for one, would start Ghostscript."""
 
 _REASONS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -29,20 +41,42 @@ def open_image(source: Path | bytes | memoryview) -> Image.Image:
     """Return the image in a file or in encoded bytes as upright, opaque RGB of its own size.
 
     Raises:
-        BrokenImageError: If it cannot be read, or has more pixels than Pillow's limit `Image.MAX_IMAGE_PIXELS`.
+        BrokenImageError: If it cannot be read, or is larger than `MAX_BYTES`, `MAX_PIXELS` or Pillow's own limit.
+    """
+    with opened(source) as image:
+        return to_rgb(image)
+
+
+@contextmanager
+def opened(source: Path | bytes | memoryview) -> Iterator[Image.Image]:
+    """Within the context the image is open, and its pixels are decoded when they are asked for.
+
+    Raises:
+        BrokenImageError: As `open_image`; what goes wrong within the context is told so too.
     """
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-            limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
-            if limit is not None and pixels > limit:
-                raise BrokenImageError(f"{pixels} pixels, more than the {limit} that Pillow deems safe")
-            return to_rgb(image)
+        size = source.stat().st_size if isinstance(source, Path) else len(source)
+        if size > MAX_BYTES:
+            raise BrokenImageError(f"{size} bytes, more than the {MAX_BYTES} that are read")
+        stream = source if isinstance(source, Path) else io.BytesIO(source)
+        with Image.open(stream, formats=_formats()) as image:
+            limit, pixels = min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS), image.width * image.height
+            if pixels > limit:
+                raise BrokenImageError(f"{pixels} pixels, more than the {limit} that are safe to decode")
+            yield image
     except _BOMBS as error:
         raise BrokenImageError(f"too many pixels ({error})") from error
     except UnidentifiedImageError as error:
-        raise BrokenImageError("not an image that Pillow knows") from error
+        raise BrokenImageError("not an image of a known format") from error
     except _REASONS as error:
         raise BrokenImageError(f"{type(error).__name__}: {error}") from error
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` with which this Pillow was built."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -23,7 +23,7 @@ from robustpeft.data.image_store import read_ahead
 from robustpeft.data.reading import listing
 from robustpeft.data.split import Split
 
-__all__ = ["Duplicate", "duplicate_warnings", "find_duplicates"]
+__all__ = ["Duplicate", "copies_within", "duplicate_warnings", "find_duplicates"]
 
 _MAX_BITS = 10  # of 64; two unrelated photographs differ in about 32, and fewer than 11 once in 10**8
 _MAX_DIFFERENCE = 8.0  # mean absolute difference of the colour thumbnails, in 8-bit steps
@@ -80,6 +80,21 @@ def find_duplicates(splits: Mapping[str, Split]) -> tuple[Duplicate, ...]:
     return tuple(found)
 
 
+def copies_within(split: Split) -> tuple[Duplicate, ...]:
+    """Return the images that an earlier one of the same split repeats, each with one such earlier image.
+
+    Before a split is made, these are what chance would put on both sides of it.
+
+    Cost:
+        As `find_duplicates` of a split with itself.
+    """
+    if not len(split):
+        return ()
+    prints = _prints(split)
+    found = _matches(prints, prints, earlier_only=True)
+    return tuple(Duplicate("", split.name(i), "", split.name(j), exact) for i, j, exact in found)
+
+
 def duplicate_warnings(splits: Mapping[str, Split]) -> tuple[str, ...]:
     """Return one sentence per pair of splits and kind of copy; a set that is decoded on demand is not searched."""
     if not all(split.store.in_memory for split in splits.values()):
@@ -106,21 +121,29 @@ def _prints(split: Split) -> _Prints:
     return _Prints(digests, torch.cat(signs), torch.cat(thumbnails))
 
 
-def _matches(earlier: _Prints, later: _Prints) -> list[tuple[int, int, bool]]:
-    """Return (earlier index, later index, exact) for every image of `later` that has a copy in `earlier`."""
+def _matches(earlier: _Prints, later: _Prints, earlier_only: bool = False) -> list[tuple[int, int, bool]]:
+    """Return (earlier index, later index, exact) for every image of `later` that has a copy in `earlier`.
+
+    With `earlier_only` the two are the same images, and only a copy that stands before an image counts.
+    """
     known = {digest: index for index, digest in reversed(list(enumerate(earlier.digests)))}
     exact = {i: known[digest] for i, digest in enumerate(later.digests) if digest in known}
-    near = _near(earlier, later)
+    if earlier_only:
+        exact = {i: first for i, first in exact.items() if first < i}
+    near = _near(earlier, later, earlier_only)
     return [
         (exact.get(i, near.get(i, -1)), i, i in exact) for i in range(len(later.digests)) if i in exact or i in near
     ]
 
 
-def _near(earlier: _Prints, later: _Prints) -> dict[int, int]:
+def _near(earlier: _Prints, later: _Prints, earlier_only: bool) -> dict[int, int]:
     found: dict[int, int] = {}
     for start in range(0, len(later.digests), _BLOCK):
         block = slice(start, start + _BLOCK)
         agreement = later.signs[block] @ earlier.signs.T  # 64 - 2 x the number of different bits
+        if earlier_only:
+            rows = torch.arange(start, start + len(agreement))
+            agreement.masked_fill_(torch.arange(agreement.shape[1]) >= rows[:, None], -64.0)
         best, candidates = agreement.topk(min(_CANDIDATES, agreement.shape[1]), dim=1)
         for row in (best[:, 0] >= 64 - 2 * _MAX_BITS).nonzero().flatten().tolist():
             close = candidates[row][best[row] >= 64 - 2 * _MAX_BITS]

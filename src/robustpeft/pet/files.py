@@ -21,15 +21,23 @@ from robustpeft.pet.base import PETMethod
 from robustpeft.pet.handle import AdapterHandle
 from robustpeft.pet.peft_format import is_blockwise, peft_files, peft_method, peft_state
 from robustpeft.pet.sidecar import SIDECAR_FILE, check_backbone, describe_backbone, read_sidecar, refuse_foreign
-from robustpeft.records import write_json
-from robustpeft.types import Axis, from_plain, to_plain
+from robustpeft.records import contained, write_json
+from robustpeft.types import Axis, from_plain, imports_allowed, to_plain
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "load_adapter", "save_adapter", "saved_classes"]
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "ROBUSTPEFT_"
-_DAMAGE = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, SafetensorError)
+_DAMAGE = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    RecursionError,
+    SafetensorError,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +95,8 @@ def load_adapter(
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         kind = str(config["peft_type"])
-        method = _method(model, config, said, axis or _own_axis(), directory)
+        with imports_allowed(trust):
+            method = _method(model, config, said, axis or _own_axis(), directory)
         tensors = load_file(directory / WEIGHTS_FILE)
     except _DAMAGE as error:
         raise UserError(f"the adapter in {directory} is damaged ({type(error).__name__}: {error})") from error
@@ -128,7 +137,7 @@ def _is_head(name: str, heads: tuple[str, ...]) -> bool:
 
 def _require_files(directory: Path) -> None:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (directory / name).is_file():
+        if not contained(directory, name).is_file():
             others = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
             hint = f"; {others[0]} is a pickle, which is never loaded as an adapter" if others else ""
             raise UserError(f"no adapter in {directory}: {name} is missing{hint}")

@@ -47,7 +47,7 @@ def read_sidecar(file: Path) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         version = plain["version"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({type(error).__name__}: {error})") from error
     if version != SIDECAR_VERSION:
         raise UserError(f"{file} has version {version}; this robustpeft reads version {SIDECAR_VERSION}")

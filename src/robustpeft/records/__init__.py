@@ -10,6 +10,7 @@ from robustpeft.records.audit_record import (
     Subject,
 )
 from robustpeft.records.check import Check
+from robustpeft.records.contained import contained
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
 from robustpeft.records.distance_record import DistanceRecord, DistanceRow, read_distance, write_distance
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
@@ -72,6 +73,7 @@ __all__ = [
     "TrialRecord",
     "canonical_digest",
     "compact_ledger",
+    "contained",
     "corruption_errors",
     "corruption_measurements",
     "holm",

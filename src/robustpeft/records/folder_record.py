@@ -10,6 +10,7 @@ from typing import Any
 
 from robustpeft.errors import UserError
 from robustpeft.records.audit_record import Subject
+from robustpeft.records.contained import contained
 from robustpeft.records.paired_rates import Paired
 from robustpeft.records.rate import Rate
 from robustpeft.records.store import write_json
@@ -105,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return what lies in a folder about how its images were made; None if nothing does.
 
     Raises:
-        UserError: If it cannot be read or is of another version.
+        UserError: If it cannot be read, is of another version, or names a file outside the folder.
     """
     file = folder / MANIFEST_FILE
     if not file.is_file():
@@ -118,4 +119,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{file} is no manifest of saved images ({type(error).__name__}: {error})") from error
     if version != MANIFEST_VERSION or not whole:
         raise UserError(f"{file} has manifest version {version}; this version of robustpeft reads {MANIFEST_VERSION}")
+    for name in (*(str(entry["file"]) for entry in images), *map(str, said.get("tensors") or ())):
+        contained(folder, name)  # a manifest may come from anywhere, and its files are read
     return dict(said)

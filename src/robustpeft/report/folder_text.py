@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustpeft.errors import one_line
 from robustpeft.records import FolderRecord
 from robustpeft.report.wording import rate_text, technique_name, threat_text
 
@@ -31,4 +32,4 @@ def folder_lines(record: FolderRecord) -> tuple[str, ...]:
         )
     if record.note:
         lines.append(f"  note: {record.note}")
-    return tuple(lines)
+    return tuple(one_line(line, 1000) for line in lines)

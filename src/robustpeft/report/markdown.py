@@ -9,7 +9,6 @@ from robustpeft.records import AuditRecord
 from robustpeft.report.breakdown import breakdown_tables, worst_case_panels
 from robustpeft.report.comparable import comparable
 from robustpeft.report.curves import attack_panels, perturbation_panels
-from robustpeft.report.escaping import escaped as _escaped
 from robustpeft.report.headline import headline, publishable
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import Facts, data_facts, provenance
@@ -18,7 +17,7 @@ from robustpeft.report.tables import Table, cost_table, headline_table
 from robustpeft.report.trust import trust
 from robustpeft.report.wording import data_text
 
-__all__ = ["render_markdown", "table_markdown"]
+__all__ = ["escaped", "render_markdown", "table_markdown"]
 
 
 def render_markdown(records: Sequence[AuditRecord]) -> str:
@@ -29,46 +28,46 @@ def render_markdown(records: Sequence[AuditRecord]) -> str:
     """
     records = comparable(records)
     shown = publishable(records)
-    blocks = [f"# {_escaped(default_title(records))}", _escaped(data_text(records[0].data))]
-    blocks += ["\n".join(f"- {_escaped(headline(record).sentence)}" for record in records)]
+    blocks = [f"# {escaped(default_title(records))}", escaped(data_text(records[0].data))]
+    blocks += ["\n".join(f"- {escaped(headline(record).sentence)}" for record in records)]
     blocks += _numbers(shown) if shown else []
     blocks += ["## Why it may be believed"]
     for record in records:
         blocks += trust_blocks(record)
     blocks += ["## How to reproduce", _facts(data_facts(records[0]))]
     for source in map(provenance, records):
-        blocks += [f"### {_escaped(source.label)}"]
+        blocks += [f"### {escaped(source.label)}"]
         blocks += [_code(source.command)] if source.command else []
         blocks += [_facts(source.facts)]
-    blocks += ["## What this report does not show", "\n".join(f"- {_escaped(limit)}" for limit in limits(records))]
+    blocks += ["## What this report does not show", "\n".join(f"- {escaped(limit)}" for limit in limits(records))]
     return "\n\n".join(blocks) + "\n"
 
 
 def _numbers(records: Sequence[AuditRecord]) -> list[str]:
     """Return everything that counts images, of records whose numbers may be shown."""
-    blocks = [_escaped(attack_story(records)), table_markdown(headline_table(records))]
-    blocks += [_escaped(sentence) for sentence in paired_sentences(records)]
+    blocks = [escaped(attack_story(records)), table_markdown(headline_table(records))]
+    blocks += [escaped(sentence) for sentence in paired_sentences(records)]
     for heading, panels in (
         ("Accuracy against epsilon", (*worst_case_panels(records), *attack_panels(records))),
         ("Accuracy against perturbation strength", perturbation_panels(records)),
     ):
         blocks += [f"## {heading}"] if panels else []
         for panel in panels:
-            blocks += [f"### {_escaped(panel.title)}", table_markdown(panel.table())]
+            blocks += [f"### {escaped(panel.title)}", table_markdown(panel.table())]
     for table in breakdown_tables(records):
-        blocks += [f"## {_escaped(table.title)}", table_markdown(table)]
+        blocks += [f"## {escaped(table.title)}", table_markdown(table)]
     return [*blocks, "## What was trained", table_markdown(cost_table(records))]
 
 
 def trust_blocks(record: AuditRecord) -> list[str]:
     """Return the checks of a record: a heading, how they went, and a table for each group."""
     checks = trust(record)
-    blocks = [f"### {_escaped(checks.label)}", _escaped(checks.summary)]
+    blocks = [f"### {escaped(checks.label)}", escaped(checks.summary)]
     for section in checks.sections:
-        lines = [f"| {_escaped(section.heading)} | | |", "| --- | --- | --- |"]
+        lines = [f"| {escaped(section.heading)} | | |", "| --- | --- | --- |"]
         for answer in section.answers:
             remedy = f" {answer.remedy}" if answer.remedy else ""
-            lines.append(f"| {answer.verdict} | {_escaped(answer.title)} | {_escaped(answer.evidence + remedy)} |")
+            lines.append(f"| {answer.verdict} | {escaped(answer.title)} | {escaped(answer.evidence + remedy)} |")
         blocks.append("\n".join(lines))
     return blocks
 
@@ -76,13 +75,13 @@ def trust_blocks(record: AuditRecord) -> list[str]:
 def table_markdown(table: Table) -> str:
     """Return the table in Markdown: a row for the heads, one per subject."""
     lines = [[table.rows_are, *(column.text for column in table.columns)], ["---", *("---:" for _ in table.columns)]]
-    lines[0] = [_escaped(text) for text in lines[0]]
-    lines += [[_escaped(row.label), *(_escaped(cell.text) for cell in row.cells)] for row in table.rows]
+    lines[0] = [escaped(text) for text in lines[0]]
+    lines += [[escaped(row.label), *(escaped(cell.text) for cell in row.cells)] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _facts(facts: Facts) -> str:
-    return "\n".join(f"- {name}: {_escaped(value)}" for name, value in facts)
+    return "\n".join(f"- {name}: {escaped(value)}" for name, value in facts)
 
 
 def _code(text: str) -> str:

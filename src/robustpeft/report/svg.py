@@ -8,9 +8,14 @@ import re
 
 import matplotlib as mpl
 from matplotlib import colors
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
+
+from robustpeft.errors import printable
 
 __all__ = ["GRID", "INK", "SERIES", "figure_pdf", "figure_svg", "standalone_svg"]
 
@@ -47,6 +52,10 @@ def figure_svg(figure: Figure, name: str, title: str = "", description: str = ""
         One ``<svg>`` element, the same for the same figure every time.
     """
     FigureCanvasSVG(figure)
+    powers = _powers(figure)
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))  # names of models and classes may be anything
+        text.set_parse_math(text in powers)
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -55,6 +64,13 @@ def figure_svg(figure: Figure, name: str, title: str = "", description: str = ""
     width, height = (72 * inches for inches in figure.get_size_inches())
     head = f'<svg class="figure" viewBox="0 0 {width:g} {height:g}" {_spoken(name, title, description)}'
     return f"{head}{_themed(_named(_bare(drawing), name))}</svg>"
+
+
+def _powers(figure: Figure) -> set[Artist]:
+    """Return the tick labels that matplotlib writes as formulas: those of logarithmic axes."""
+    axes = [axis for plot in figure.axes for axis in (plot.xaxis, plot.yaxis)]
+    written = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter)]
+    return {label for axis in written for minor in (False, True) for label in axis.get_ticklabels(minor=minor)}
 
 
 def standalone_svg(svg: str) -> str:

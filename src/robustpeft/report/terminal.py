@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from robustpeft.errors import printable
 from robustpeft.records import AuditRecord
 from robustpeft.report.comparable import comparable
 from robustpeft.report.headline import headline, publishable
@@ -26,7 +27,10 @@ def terminal_headlines(records: Sequence[AuditRecord]) -> list[Text]:
         UserError: If there is no record, or they cannot be compared.
     """
     styles = {"refused": "bold red", "upper_bound": "yellow"}
-    return [Text(said.sentence, style=styles.get(said.kind, "")) for said in (headline(r) for r in comparable(records))]
+    return [
+        Text(printable(said.sentence), style=styles.get(said.kind, ""))
+        for said in (headline(r) for r in comparable(records))
+    ]
 
 
 def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
@@ -57,7 +61,7 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
         head.append(f"\n{column.note}" if column.note else "", style="dim not bold")
         shown.add_column(head, justify="right", min_width=_NUMBER_WIDTH)
     for row in table.rows:
-        shown.add_row(Text(row.label, style="bold"), *(_cell(row.cells[i]) for i in kept))
+        shown.add_row(Text(printable(row.label), style="bold"), *(_cell(row.cells[i]) for i in kept))
     return shown
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from robustpeft.records import TransferRecord, write_text
+from robustpeft.report.escaping import escaped
 from robustpeft.report.markdown import table_markdown
 from robustpeft.report.story import listing
 from robustpeft.report.templating import page_templates
@@ -47,9 +48,13 @@ def render_transfer_html(record: TransferRecord) -> str:
 def render_transfer_markdown(record: TransferRecord) -> str:
     """Return the matrix as Markdown."""
     matrix, paired = matrix_table(record), paired_table(record)
-    blocks = [f"# {_title(record)}", data_text(record.data), *transfer_sentences(record)]
-    blocks += [f"## {matrix.title}", table_markdown(matrix), f"## {paired.title}", table_markdown(paired)]
-    blocks += ["## How to reproduce", "\n".join(f"- {name}: {value}" for name, value in _facts(record))]
+    blocks = [f"# {escaped(_title(record))}", *map(escaped, (data_text(record.data), *transfer_sentences(record)))]
+    blocks += [f"## {escaped(matrix.title)}", table_markdown(matrix)]
+    blocks += [f"## {escaped(paired.title)}", table_markdown(paired)]
+    blocks += [
+        "## How to reproduce",
+        _facts_markdown(record),
+    ]
     blocks += ["## What this report does not show", "\n".join(f"- {limit}" for limit in LIMITS)]
     return "\n\n".join(blocks) + "\n"
 
@@ -60,6 +65,10 @@ def write_transfer_report(record: TransferRecord, directory: str | Path) -> Path
     write_text(Path(directory) / "transfer.md", text)
     write_text(Path(directory) / "transfer.html", page)
     return Path(directory) / "transfer.html"
+
+
+def _facts_markdown(record: TransferRecord) -> str:
+    return "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in _facts(record))
 
 
 def _title(record: TransferRecord) -> str:

@@ -16,7 +16,7 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet import AdapterHandle
-from robustpeft.records import AuditRecord
+from robustpeft.records import AuditRecord, contained
 from robustpeft.records.store import RECORD_FILE
 from robustpeft.study.audit_model import audit, default_plan, load_test_images
 from robustpeft.study.axes import AXES
@@ -25,7 +25,7 @@ from robustpeft.study.profiles import PROFILES, Estimate, estimate, with_profile
 from robustpeft.study.recipe import Recipe, read_recipe
 from robustpeft.study.run_directory import load, note_audit
 from robustpeft.study.undefended import load_undefended
-from robustpeft.types import from_plain, to_plain
+from robustpeft.types import from_plain, imports_allowed, to_plain
 
 __all__ = ["AuditRequest", "audit_runs", "images_of", "labelled"]
 
@@ -99,7 +99,7 @@ def audit_runs(
     first = next(iter(models.values()))
     plan = _plan(paths[0], list(models.values()), asked)
     _check_alike(models)
-    images = images_of(asked.data, paths[0], first)
+    images = images_of(asked.data, paths[0], first, trust=asked.trust)
     if asked.undefended:
         label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
         models[label] = model
@@ -143,7 +143,7 @@ def _technique(model: ImageClassifier) -> str:
 
 
 def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> AuditPlan:
-    recipe, changes = _recipe(run), asked.changes
+    recipe, changes = _recipe(run, asked.trust), asked.changes
     threat = next((model.threat for model in models if model.threat is not None), None)
     plan = recipe.audit if recipe is not None and recipe.audit is not None else default_plan(threat)
     if changes.get("norm", plan.norm) != plan.norm and "epsilons" not in changes:
@@ -160,16 +160,17 @@ def _say_how_long(profile: str, label: str, expected: Estimate) -> None:
     _log.info("%s: %s (%s); at most %s, if no image breaks", label, profile, PROFILES[profile].says, text)
 
 
-def _recipe(run: Path) -> Recipe | None:
-    file = run / "recipe.yaml"
-    return read_recipe(str(file)) if file.is_file() else None
+def _recipe(run: Path, trust: bool) -> Recipe | None:
+    file = contained(run, "recipe.yaml")
+    with imports_allowed(trust):
+        return read_recipe(str(file)) if file.is_file() else None
 
 
-def images_of(given: Any, run: Path, model: ImageClassifier) -> ImageData:
+def images_of(given: Any, run: Path, model: ImageClassifier, *, trust: bool = False) -> ImageData:
     """Return the images that were asked for, those that the run was tuned on if None."""
     data = given
     if given is None:
-        recipe = _recipe(run)
+        recipe = _recipe(run, trust)
         if recipe is None:
             raise UserError(f"{run} was not tuned from a recipe, so its data are not known; say which with --data")
         data = recipe.data

@@ -75,7 +75,7 @@ def compare_runs(
     device = str(find_device(asked.device))
     models = labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
     first = next(iter(models.values()))
-    images = images_of(asked.data, paths[0], first)
+    images = images_of(asked.data, paths[0], first, trust=asked.trust)
     tuned_for = next((model.threat for model in models.values() if model.threat is not None), None)
     if asked.undefended:
         label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
@@ -103,7 +103,7 @@ def save_run_attack(
     model = load(Path(run), device=str(find_device(asked.device)), weights=asked.weights, trust=asked.trust)
     return save_attack(
         model,
-        images_of(asked.data, Path(run), model),
+        images_of(asked.data, Path(run), model, trust=asked.trust),
         directory,
         _threat(model.threat, asked.threat),
         attack=_attack(asked),

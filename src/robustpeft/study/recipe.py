@@ -19,6 +19,7 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.objectives import Objective, PgdAt
 from robustpeft.pet import FullLoRA, PETMethod
 from robustpeft.study.axes import AXES
+from robustpeft.study.yaml_text import read_yaml, yaml_value
 from robustpeft.training import TrainingPlan
 from robustpeft.types import Linf, Threat, from_plain, to_plain
 
@@ -77,10 +78,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         if name not in shipped:
             raise UserError(f"no recipe {name!r}: not a file, and not shipped; {nearest_hint(name, shipped)}")
         path = shipped[name]
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    plain = read_yaml(path) or {}
     if not isinstance(plain, dict):
         raise UserError(f"{path} must hold a mapping; got {type(plain).__name__}")
     recipe = from_plain(Recipe, plain, AXES)
@@ -138,7 +136,7 @@ def read_setting(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UserError(f"an override is key.sub=value, for example training.epochs=5; got {text!r}")
     try:
-        return key, yaml.safe_load(value)
+        return key, yaml_value(value)
     except yaml.YAMLError as error:
         raise UserError(f"the value in {text!r} is not valid YAML: {error}") from error
 

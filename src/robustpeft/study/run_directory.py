@@ -22,12 +22,12 @@ from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle, load_adapter, sidecar as pet_sidecar
 from robustpeft.pet.files import CONFIG_FILE, WEIGHTS_FILE
 from robustpeft.pet.sidecar import SIDECAR_FILE, refuse_foreign
-from robustpeft.records import AuditRecord, write_json, write_text
+from robustpeft.records import AuditRecord, contained, write_json, write_text
 from robustpeft.study.axes import AXES
 from robustpeft.study.card import CARD_FILE, is_generated, model_card
 from robustpeft.study.hub import find_adapter
 from robustpeft.study.noted_audits import audit_summary, noted_audits
-from robustpeft.types import Threat, from_plain, to_plain
+from robustpeft.types import Threat, from_plain, imports_allowed, to_plain
 
 __all__ = [
     "MARKER_FILE",
@@ -143,7 +143,7 @@ def read_sidecar(directory: Path) -> dict[str, Any]:
     Raises:
         UserError: If the directory is no run, or was written by another version.
     """
-    file = directory / SIDECAR_FILE
+    file = contained(directory, SIDECAR_FILE)
     if not file.is_file():
         unfinished = " (tuning there has not finished: resume it)" if (directory / "checkpoints").is_dir() else ""
         raise UserError(f"{directory} is not a finished run: {SIDECAR_FILE} is missing{unfinished}")
@@ -188,13 +188,15 @@ def load(
     said = read_sidecar(directory)
     if not trust:
         refuse_foreign(directory / name for name in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE))
-    if model is None:
-        model = _rebuild(said, directory, weights)
+    with imports_allowed(trust):
+        if model is None:
+            model = _rebuild(said, directory, weights)
+        threat = None if said["threat"] is None else from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
     handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS, trust=trust)
     handle.train(False)
     model.classes = tuple(said["classes"])
-    if said["threat"] is not None:
-        model.threat = from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
+    if threat is not None:
+        model.threat = threat
     model.transform = image_transform(model.image_size)
     model.tuning = said["tuning"]
     model.trained_ids = _trained_ids(directory)
@@ -202,7 +204,7 @@ def load(
 
 
 def _trained_ids(directory: Path) -> frozenset[int]:
-    file = directory / TRAINED_IDS_FILE
+    file = contained(directory, TRAINED_IDS_FILE)
     return frozenset(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else frozenset()
 
 
@@ -214,8 +216,13 @@ def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) 
         )
     plain = said["backbone"] | ({} if weights is None else {"weights": str(weights)})
     kept = plain["weights"]
-    if weights is None and isinstance(kept, str) and (directory / Path(kept).name).is_file():
-        plain["weights"] = kept = str(directory / Path(kept).name)  # those of a run that started from another one
+    if weights is None and isinstance(kept, str):
+        beside = contained(directory, Path(kept).name)
+        if beside.is_file():
+            kept = plain["weights"] = str(beside)  # those of a run that started from another one
+        elif not Path(kept).expanduser().is_absolute():
+            # Ours are absolute; who writes another one may mean a file of this folder only.
+            kept = plain["weights"] = str(contained(directory, kept))
     if isinstance(kept, str) and not Path(kept).expanduser().is_file():
         raise UserError(
             f"the backbone's weights are not at {kept} any more; say where they are: rp.load(path, weights=...), "

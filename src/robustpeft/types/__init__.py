@@ -10,7 +10,7 @@ from robustpeft.types.precision import PRECISIONS, passes_dtype
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
-from robustpeft.types.tables import look_up, name_of
+from robustpeft.types.tables import imports_allowed, look_up, name_of
 from robustpeft.types.threat import L2, Linf, Threat
 from robustpeft.types.threat_l1 import L1
 from robustpeft.types.threat_patch import Patch
@@ -46,6 +46,7 @@ __all__ = [
     "derive_seed",
     "from_plain",
     "frozen_twin",
+    "imports_allowed",
     "look_up",
     "name_of",
     "nearest_hint",

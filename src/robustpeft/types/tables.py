@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from robustpeft.errors import UserError, nearest_hint
 
-__all__ = ["look_up", "name_of"]
+__all__ = ["imports_allowed", "look_up", "name_of"]
+
+_IMPORTS: ContextVar[bool] = ContextVar("imports", default=True)
+
+
+@contextmanager
+def imports_allowed(trust: bool) -> Iterator[None]:
+    """Within the context `look_up` imports modules only if `trust`; what was imported before is found either way.
+
+    For names in files that somebody else may have written: importing a module runs it.
+    """
+    token = _IMPORTS.set(trust)
+    try:
+        yield
+    finally:
+        _IMPORTS.reset(token)
 
 
 def look_up(table: Mapping[str, type], name: str, axis: str) -> type:
@@ -20,7 +38,8 @@ def look_up(table: Mapping[str, type], name: str, axis: str) -> type:
         axis: What the table holds, for the message: ``method``, ``attack``, ...
 
     Raises:
-        UserError: If the name is neither; the message names the nearest valid one.
+        UserError: If the name is neither; the message names the nearest valid one. Within `imports_allowed(False)` also
+            if a module would have to be imported.
     """
     if name in table:
         return table[name]
@@ -29,6 +48,11 @@ def look_up(table: Mapping[str, type], name: str, axis: str) -> type:
     module_name, _, class_name = name.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise UserError(f"{axis} {name!r}: {module_name!r} is no module name; expected 'package.module:Class'")
+    if module_name not in sys.modules and not _IMPORTS.get():
+        raise UserError(
+            f"{axis} {name!r} is not part of robustpeft; nothing was imported. If you trust it, import {module_name} "
+            "before, or say so: rp.load(path, trust=True), or --trust"
+        )
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -31,6 +31,7 @@ def write_study_report(study: StudyRecord, directory: str | Path | None = None) 
     blocks += [study.question] if study.question else []
     for section in sections:
         blocks += [f"## {section.title}", *(_markdown(item, folder) for item in section.items)]
+    blocks = [block.replace("<", "&lt;") for block in blocks]  # names of arms may be anything, and hold HTML
     if sources:
         text = "\n".join(sources)
         blocks += ["## Sources", f"```bibtex\n{text}\n```"]

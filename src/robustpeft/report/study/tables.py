@@ -171,7 +171,9 @@ def trial_table(study: StudyRecord) -> TextTable | None:
 def table_text(table: TextTable) -> str:
     """Return the table in Markdown."""
     lines = [table.heads, ("---", *("---:" for _ in table.heads[1:])), *table.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
 
 
 def table_latex(table: TextTable, label: str) -> str:

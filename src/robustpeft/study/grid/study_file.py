@@ -8,13 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.study.axes import AXES
 from robustpeft.study.grid.stage_file import DistanceStage, TransferStage
 from robustpeft.study.recipe import Recipe, read_recipe, read_setting
+from robustpeft.study.yaml_text import read_yaml
 from robustpeft.types import from_plain
 
 __all__ = ["Contrast", "Grid", "Resources", "Study", "read_study", "shipped_studies"]
@@ -182,10 +181,7 @@ def _plain(name: str) -> dict[str, Any]:
         if name not in shipped:
             raise UserError(f"no study {name!r}: not a file, and not shipped; {nearest_hint(name, shipped)}")
         path = shipped[name]
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    plain = read_yaml(path)
     if not isinstance(plain, dict):
         raise UserError(f"{path} must hold a mapping; got {type(plain).__name__}")
     return {"name": path.stem} | plain
