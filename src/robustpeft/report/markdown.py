@@ -9,6 +9,7 @@ from robustpeft.records import AuditRecord
 from robustpeft.report.breakdown import breakdown_tables, worst_case_panels
 from robustpeft.report.comparable import comparable
 from robustpeft.report.curves import attack_panels, perturbation_panels
+from robustpeft.report.escaping import escaped
 from robustpeft.report.headline import headline, publishable
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import Facts, data_facts, provenance
@@ -17,7 +18,7 @@ from robustpeft.report.tables import Table, cost_table, headline_table
 from robustpeft.report.trust import trust
 from robustpeft.report.wording import data_text
 
-__all__ = ["escaped", "render_markdown", "table_markdown"]
+__all__ = ["render_markdown", "table_markdown"]
 
 
 def render_markdown(records: Sequence[AuditRecord]) -> str:
