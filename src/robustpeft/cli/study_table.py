@@ -65,7 +65,7 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(status(study, store))
+        yield _Lines(status(study, store), len(study.transfers) + len(study.distances))
         return
     with Live(
         get_renderable=lambda: status_table(status(study, store)), console=console, refresh_per_second=_REFRESHES
@@ -76,8 +76,8 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
 class _Lines:
     """One line for every experiment that ended."""
 
-    def __init__(self, arms: Sequence[ArmStatus]) -> None:
-        self._total = sum(arm.trials.total() + arm.runs.total() for arm in arms)
+    def __init__(self, arms: Sequence[ArmStatus], stages: int = 0) -> None:
+        self._total = stages + sum(arm.trials.total() + arm.runs.total() for arm in arms)
         self._ended = sum(arm.trials["done"] + arm.runs["done"] for arm in arms)
 
     def __call__(self, event: Event) -> None:
