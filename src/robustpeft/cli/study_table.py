@@ -69,7 +69,7 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
         yield lambda event: None
         return
     if not console.is_terminal:
-        yield _Lines(status(study, store))
+        yield _Lines(status(study, store), len(study.transfers) + len(study.distances))
         return
     arms = arms_of(study)
     with Live(
@@ -81,8 +81,8 @@ def watching(study: Study, store: Store) -> Iterator[Callable[[Event], None]]:
 class _Lines:
     """One line for every experiment that ended."""
 
-    def __init__(self, arms: Sequence[ArmStatus]) -> None:
-        self._total = sum(arm.trials.total() + arm.runs.total() for arm in arms)
+    def __init__(self, arms: Sequence[ArmStatus], stages: int = 0) -> None:
+        self._total = stages + sum(arm.trials.total() + arm.runs.total() for arm in arms)
         self._ended = sum(arm.trials["done"] + arm.runs["done"] for arm in arms)
 
     def __call__(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from robustpeft.report.wording import percent_text
 
 __all__ = ["matrix_figure", "transfer_figure"]
 
+_SHORT = 4  # letters of a name that fits over its column
 _FULLEST = 0.5  # so that the page's ink can be read on it
 
 
@@ -37,7 +38,8 @@ def matrix_figure(record: TransferRecord, names: Sequence[str], margins: tuple[f
     """
     count = len(record.subjects)
     side = min(0.9, 5.0 / count)
-    figure = Figure(figsize=(margins[0] + 0.15 + side * count, margins[1] + 0.1 + side * count))
+    right = 0.05 * len(names[-1]) if max(map(len, names)) > _SHORT else 0.15  # a slanted name reaches beyond its column
+    figure = Figure(figsize=(margins[0] + right + side * count, margins[1] + 0.1 + side * count))
     width, height = figure.get_size_inches()
     axes = figure.add_axes((margins[0] / width, 0.1 / height, side * count / width, side * count / height))
     for source in range(count):
@@ -65,7 +67,7 @@ def matrix_figure(record: TransferRecord, names: Sequence[str], margins: tuple[f
     axes.set_xlim(0, count)
     axes.set_ylim(count, 0)
     places = [number + 0.5 for number in range(count)]
-    slant: dict[str, Any] = {"rotation": 40, "ha": "left"} if max(map(len, names)) > 4 else {}
+    slant: dict[str, Any] = {"rotation": 40, "ha": "left"} if max(map(len, names)) > _SHORT else {}
     axes.set_xticks(places, names, parse_math=False, **slant)
     axes.set_yticks(places, names, parse_math=False)
     axes.xaxis.tick_top()

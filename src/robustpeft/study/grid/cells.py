@@ -15,6 +15,7 @@ from robustpeft.errors import UserError
 from robustpeft.study.audit_model import default_plan
 from robustpeft.study.axes import AXES
 from robustpeft.study.grid.points import points_of, within_budget
+from robustpeft.study.grid.stage_file import DistanceStage, TransferStage
 from robustpeft.study.grid.study_file import Grid, Study
 from robustpeft.study.recipe import Recipe, blanks, with_settings
 from robustpeft.types import to_plain
@@ -111,7 +112,8 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
         for label in (contrast.reference, *contrast.against):
             if not any(arm.grid == contrast.grid and _is_called(arm, label) for arm in arms):
                 raise UserError(f"comparisons: grid {contrast.grid!r} has no arm {label!r}")
-    for stage in (*study.transfers, *study.distances):
+    stages: tuple[TransferStage | DistanceStage, ...] = (*study.transfers, *study.distances)
+    for stage in stages:
         for label in stage.arms:
             if (stage.grid, label) not in labels:
                 raise UserError(f"transfers and distances: grid {stage.grid!r} has no arm {label!r}")
