@@ -12,6 +12,7 @@ from robustpeft.records.audit_record import (
 from robustpeft.records.check import Check
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
+from robustpeft.records.introduction import Finding, Introduction
 from robustpeft.records.ledger import (
     LedgerRow,
     LedgerSegment,
@@ -45,10 +46,12 @@ __all__ = [
     "Check",
     "CorruptionErrors",
     "DataInfo",
+    "Finding",
     "FolderRecord",
     "FolderRow",
     "GalleryItem",
     "ImageRow",
+    "Introduction",
     "LedgerRow",
     "LedgerSegment",
     "Measurement",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from robustpeft.records.check import Check
+from robustpeft.records.introduction import Introduction
 from robustpeft.records.rate import Rate
 
 __all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
@@ -33,6 +34,7 @@ class Subject:
         adapter_bytes: Size of the file with all that was trained; None if there is none.
         model_bytes: Size of the whole model's parameters in float32.
         tuning: Facts of the tuning for readers: ``epochs``, ``seconds``, ``learning_rate``, ``trials``, ``seed``, ...
+        claimed_clean: Clean accuracy that its author claims, in [0, 1]; None if nothing was claimed.
     """
 
     label: str
@@ -47,6 +49,7 @@ class Subject:
     num_trained_head: int = 0
     adapter_bytes: int | None = None
     tuning: dict[str, Any] = field(default_factory=dict)
+    claimed_clean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class DataInfo:
         image_size: Height and width at which epsilon is imposed.
         digest: SHA-256 over ids and labels in order.
         note: What a reader must know of this data, for example that it is a JPEG copy.
+        outside: What was done to every image before epsilon is imposed, in order: out of the adversary's reach.
     """
 
     name: str
@@ -70,6 +74,7 @@ class DataInfo:
     image_size: tuple[int, int]
     digest: str
     note: str = ""
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,7 @@ class AuditRecord:
         created: Time of completion, ISO 8601 in UTC.
         environment: Versions, device, threads.
         checks: What was asked of the audit itself, and the answers; empty if nothing was.
+        introduction: How the model was named, and what was found out about it; None if it was given as an object.
         schema_version: Version of this layout.
     """
 
@@ -185,6 +191,7 @@ class AuditRecord:
     created: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    introduction: Introduction | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

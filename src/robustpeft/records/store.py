@@ -18,6 +18,7 @@ from robustpeft.records.audit_record import (
     Subject,
 )
 from robustpeft.records.check import Check
+from robustpeft.records.introduction import introduction_from
 from robustpeft.records.rate import Rate
 
 __all__ = ["read_record", "write_json", "write_record", "write_text"]
@@ -86,19 +87,25 @@ def _json(value: Any) -> str:
 
 
 def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
-    data = plain["data"]
     return AuditRecord(
         **{
             **plain,
             "subject": Subject(**plain["subject"]),
-            "data": DataInfo(**{**data, "classes": tuple(data["classes"]), "image_size": tuple(data["image_size"])}),
+            "data": _data(plain["data"]),
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
             "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
             "rows": tuple(ImageRow(**row) for row in rows),
             "checks": tuple(Check(**check) for check in plain.get("checks", ())),
+            "introduction": introduction_from(plain.get("introduction")),
             "schema_version": SCHEMA_VERSION,
         }
     )
+
+
+def _data(plain: dict[str, Any]) -> DataInfo:
+    height, width = plain["image_size"]
+    outside = tuple(plain.get("outside", ()))
+    return DataInfo(**{**plain, "classes": tuple(plain["classes"]), "image_size": (height, width), "outside": outside})
 
 
 def _measurement(plain: dict[str, Any]) -> Measurement:

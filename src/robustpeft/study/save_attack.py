@@ -17,7 +17,7 @@ from torch import Tensor
 from robustpeft.attacks import ATTACK_AXIS, PGD, Attack, Judge
 from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.driver import default_slots
-from robustpeft.attacks.subject import device_of
+from robustpeft.attacks.subject import check_gradients, device_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
@@ -75,6 +75,7 @@ def save_attack(
     found = load_test_images(data, model)
     check_names(model, found)
     attack = attack or PGD(steps=20, loss="margin")
+    check_gradients(model, [attack], len(found.classes))
     split = found.test if images is None else found.test.take(images, seed)
     if len(split) == 0:
         raise UserError(f"{found.name} has no test images")

@@ -13,7 +13,7 @@ from typing import Any
 from robustpeft.attacks import ATTACK_AXIS, PGD, Attack, Judge
 from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.driver import default_slots
-from robustpeft.attacks.subject import device_of
+from robustpeft.attacks.subject import check_gradients, device_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.backbones import ImageClassifier
@@ -68,6 +68,8 @@ def transfer(
     if threat is None and not known:
         raise UserError("none of the models was tuned for a threat; say which, for example Linf(4 / 255)")
     matrix = _Matrix(loaded, threat or known[0], attack or PGD(steps=20, loss="margin"), seed)
+    for model in loaded.values():
+        check_gradients(model, [matrix.attack], len(found.classes))
     split = found.test if images is None else found.test.take(images, seed)
     if len(split) == 0:
         raise UserError(f"{found.name} has no test images")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.images import check_images, check_labels
-from robustpeft.types.model import Attackable, Classifier, Foldable
+from robustpeft.types.model import Attackable, Classifier, Foldable, gives_gradients
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
@@ -42,6 +42,7 @@ __all__ = [
     "derive_seed",
     "from_plain",
     "frozen_twin",
+    "gives_gradients",
     "look_up",
     "name_of",
     "nearest_hint",
