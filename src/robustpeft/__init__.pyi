@@ -74,12 +74,14 @@ from .pet import (
 from .records import AuditRecord as AuditRecord, read_record as read_record, read_records as read_records
 from .report import write_report as write_report
 from .study import (
+    Facts as Facts,
     Recipe as Recipe,
     Run as Run,
     audit as audit,
     audit_folder as audit_folder,
     export as export,
     find_learning_rate as find_learning_rate,
+    introduce as introduce,
     load as load,
     predict as predict,
     read_recipe as read_recipe,

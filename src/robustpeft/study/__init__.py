@@ -14,6 +14,8 @@ from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_re
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
 from robustpeft.study.transfer import transfer
+from robustpeft.study.targets import Facts
+from robustpeft.study.targets.introduce import introduce
 from robustpeft.study.tune import tune, tune_recipe
 
 __all__ = [

@@ -53,7 +53,9 @@ def find_target(words: str, facts: Facts | None = None) -> Target:
         if kind.claims(words, facts or Facts()):
             return kind(words)
     path = Path(words)
-    what = ", but a folder without any of their files" if path.is_dir() else ", but another file" if path.exists() else ""
+    what = (
+        ", but a folder without any of their files" if path.is_dir() else ", but another file" if path.exists() else ""
+    )
     listed = "; ".join(f"{name}: {kind.looks_like}" for name, kind in TARGETS.items())
     raise UserError(
         f"{words} is not a finished run ({SIDECAR_FILE} is missing) nor any other model{what}"
