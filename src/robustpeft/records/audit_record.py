@@ -10,7 +10,16 @@ from robustpeft.records.check import Check
 from robustpeft.records.introduction import Introduction
 from robustpeft.records.rate import Rate
 
-__all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditRecord",
+    "DataInfo",
+    "GalleryItem",
+    "ImageRow",
+    "Measurement",
+    "Subject",
+    "data_info_from",
+]
 
 SCHEMA_VERSION = 2
 
@@ -75,6 +84,18 @@ class DataInfo:
     digest: str
     note: str = ""
     outside: tuple[str, ...] = ()
+
+
+def data_info_from(plain: dict[str, Any]) -> DataInfo:
+    """Return the value of plain data that was read from a file.
+
+    Raises:
+        KeyError: If a field is missing.
+        TypeError: If one is unknown.
+    """
+    height, width = plain["image_size"]
+    outside = tuple(plain.get("outside", ()))
+    return DataInfo(**{**plain, "classes": tuple(plain["classes"]), "image_size": (height, width), "outside": outside})
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from robustpeft.errors import UserError
 from robustpeft.records.audit_record import (
     SCHEMA_VERSION,
     AuditRecord,
-    DataInfo,
     GalleryItem,
     ImageRow,
     Measurement,
     Subject,
+    data_info_from,
 )
 from robustpeft.records.check import Check
 from robustpeft.records.introduction import introduction_from
@@ -91,7 +91,7 @@ def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
         **{
             **plain,
             "subject": Subject(**plain["subject"]),
-            "data": _data(plain["data"]),
+            "data": data_info_from(plain["data"]),
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
             "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
             "rows": tuple(ImageRow(**row) for row in rows),
@@ -100,12 +100,6 @@ def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
             "schema_version": SCHEMA_VERSION,
         }
     )
-
-
-def _data(plain: dict[str, Any]) -> DataInfo:
-    height, width = plain["image_size"]
-    outside = tuple(plain.get("outside", ()))
-    return DataInfo(**{**plain, "classes": tuple(plain["classes"]), "image_size": (height, width), "outside": outside})
 
 
 def _measurement(plain: dict[str, Any]) -> Measurement:

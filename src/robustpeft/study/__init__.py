@@ -13,14 +13,15 @@ from robustpeft.study.price import Price, mcnemar, price
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
-from robustpeft.study.transfer import transfer
 from robustpeft.study.targets import Facts
 from robustpeft.study.targets.introduce import introduce
+from robustpeft.study.transfer import transfer
 from robustpeft.study.tune import tune, tune_recipe
 
 __all__ = [
     "AXES",
     "Exported",
+    "Facts",
     "Prediction",
     "Price",
     "RateSearch",
@@ -36,6 +37,7 @@ __all__ = [
     "export",
     "find_device",
     "find_learning_rate",
+    "introduce",
     "load",
     "mcnemar",
     "predict",

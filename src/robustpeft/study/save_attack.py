@@ -24,7 +24,8 @@ from robustpeft.data import ImageData
 from robustpeft.errors import UserError
 from robustpeft.records import write_json
 from robustpeft.records.folder_record import MANIFEST_FILE, MANIFEST_VERSION
-from robustpeft.study.audit_model import check_names, describe_subject, load_test_images
+from robustpeft.study.audit_model import check_names, describe_subject
+from robustpeft.study.audited_images import load_test_images
 from robustpeft.types import THREATS, Threat, name_of, to_plain
 
 __all__ = ["save_attack"]

@@ -20,7 +20,8 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
 from robustpeft.errors import UserError
 from robustpeft.records import DataInfo, TransferRecord, TransferRow, write_transfer
-from robustpeft.study.audit_model import check_names, describe_subject, load_test_images
+from robustpeft.study.audit_model import check_names, describe_subject
+from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.run_directory import Run, load
 from robustpeft.types import THREATS, Batch, Split, Threat, name_of, to_plain
 
@@ -172,4 +173,5 @@ def _loaded(models: Mapping[str, Model] | Sequence[Model]) -> dict[str, ImageCla
 
 
 def _info(data: ImageData, split: Split) -> DataInfo:
-    return DataInfo(data.name, "test", len(split), data.classes, data.image_size, split.digest, data.note)
+    outside = steps_outside(data)
+    return DataInfo(data.name, "test", len(split), data.classes, data.image_size, split.digest, data.note, outside)
