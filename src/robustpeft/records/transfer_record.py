@@ -139,7 +139,6 @@ def read_transfer(path: Path) -> TransferRecord:
 
 
 def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> TransferRecord:
-    data = plain["data"]
     return TransferRecord(
         **{
             **plain,
