@@ -24,10 +24,11 @@ class RunTarget(Target):
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:
-        """Return whether the directory says how to build its backbone, or tuning there was begun."""
+        """Return whether the directory says more than which backbone an adapter belongs to, or tuning there was begun."""
         file = Path(words) / SIDECAR_FILE
         if file.is_file():
-            return not {"backbone", "threat", "tuning"}.isdisjoint(sidecar.read_sidecar(file))
+            said = sidecar.read_sidecar(file)
+            return "backbone_name" not in said or not {"backbone", "threat", "tuning"}.isdisjoint(said)
         return (Path(words) / "checkpoints").is_dir()
 
     def load(self, facts: Facts) -> Loaded:
