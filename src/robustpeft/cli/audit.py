@@ -9,6 +9,7 @@ import typer
 
 from robustpeft.cli.attack_option import attack_from_text, value_from_text
 from robustpeft.cli.progress import reporting
+from robustpeft.errors import UserError
 
 if TYPE_CHECKING:
     from robustpeft.auditing import Progress
@@ -142,6 +143,12 @@ def audit(
     if images is not None and not images.lstrip("+-").isdecimal():
         from robustpeft.cli.audit_folder import audit_folder_of
 
+        theirs = (architecture, image_size, normalization, classes, class_order, crop, claimed_clean, option)
+        if any(value is not None for value in theirs):
+            raise UserError(
+                "a folder of images is judged by runs, which say everything themselves: leave the options of "
+                "somebody else's model out, or give N images and the folder as --data"
+            )
         runs = [Path(target) for target in targets]
         return audit_folder_of(runs, Path(images), output, device=device, weights=weights, trust=trust)
     given: dict[str, Any] = {

@@ -24,7 +24,7 @@ class RunTarget(Target):
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:
-        """Return whether the directory says more than which backbone an adapter belongs to, or tuning there was begun."""
+        """Return whether more is said than which backbone an adapter belongs to, or tuning there was begun."""
         file = Path(words) / SIDECAR_FILE
         if file.is_file():
             said = sidecar.read_sidecar(file)
