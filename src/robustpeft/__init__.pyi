@@ -74,6 +74,7 @@ from .pet import (
 from .records import AuditRecord as AuditRecord, read_record as read_record, read_records as read_records
 from .report import write_report as write_report
 from .study import (
+    Facts as Facts,
     Policy as Policy,
     Recipe as Recipe,
     Run as Run,
@@ -82,6 +83,7 @@ from .study import (
     export as export,
     find_learning_rate as find_learning_rate,
     gate as gate,
+    introduce as introduce,
     load as load,
     predict as predict,
     pull as pull,

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from robustpeft.attacks import PGD, AutoAttack, Square
 from robustpeft.attacks.subject import (
+    check_gradients,
     check_same_answers,
     default_slots,
     device_of,
@@ -61,3 +63,19 @@ def test_answers_may_differ_by_rounding_but_not_by_more():
         check_same_answers(before, lambda: before[:, :2])
     answers = iter([before + 1, before + 2])
     check_same_answers(before, lambda: next(answers))  # at random: nothing can be said
+
+
+class Oracle(nn.Module):
+    black_box = True
+
+    def forward(self, images):
+        return images.flatten(1)[:, :3].detach()
+
+
+def test_attacks_along_gradients_are_refused_for_what_gives_none():
+    check_gradients(nn.Flatten(), [PGD(), AutoAttack()], 3)
+    check_gradients(nn.Sequential(Oracle()), [Square()], 3)
+    with pytest.raises(UserError, match=r"^PGD needs gradients, and this model gives none.*square"):
+        check_gradients(nn.Sequential(Oracle()), [Square(), PGD()], 3)
+    with pytest.raises(UserError, match=r"^APGD, FAB need gradients"):
+        check_gradients(Oracle(), [AutoAttack()], 3)

@@ -161,3 +161,13 @@ def test_the_image_size_is_what_the_network_says():
     assert image_size_of(network(patch_embed=SimpleNamespace(img_size=None))) is None
     assert image_size_of(network(config=SimpleNamespace(image_size=32))) == (32, 32)
     assert image_size_of(network(config=SimpleNamespace(image_size=[32, 48]))) == (32, 48)
+
+
+def test_chosen_outputs_come_in_the_order_in_which_they_were_chosen():
+    model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), num_classes=5)
+    images = torch.rand(2, 3, 2, 2)
+    before = model(images)
+    model.select([4, 0])
+    assert torch.equal(model(images), before[:, [4, 0]])
+    assert torch.equal(model.attack_view()(images), before[:, [4, 0]])
+    assert model.num_classes == 2

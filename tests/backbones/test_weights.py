@@ -201,3 +201,19 @@ class TestFit:
     def test_another_architecture_is_refused(self):
         with pytest.raises(UserError, match=r"does not fit Linear: 2 missing \(bias, weight\); 30 unexpected"):
             fit_weights(nn.Linear(2, 2), build().state_dict(), (), "the file")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\n  <!DOCTYPE HTML>", "is a web page"),
+        (b"<html lang='en'>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
+    ],
+)
+def test_what_a_failed_download_leaves_is_called_by_its_name(tmp_path, content, said):
+    for file in ("w.safetensors", "w.pth"):
+        (tmp_path / file).write_bytes(content)
+        with pytest.raises(UserError, match=said):
+            read_weights(tmp_path / file)

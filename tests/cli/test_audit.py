@@ -142,3 +142,30 @@ def test_an_unknown_profile_is_refused(place: Any, type_in: Callable[..., Any]) 
     ended = type_in("audit", place.run(), "--profile", "standart", "--device", "cpu")
     assert ended.status == 2
     assert "did you mean 'standard'" in ended.err
+
+
+def test_a_strangers_weights_are_audited_and_what_was_found_stands_in_record_and_report(
+    place: Any, type_in: Callable[..., Any]
+) -> None:
+    ended = type_in(
+        *("audit", "digits_vit", "--data", "digits", "--images", "20", "--attack", "fgsm", "--epsilons", "0.05"),
+        *("--claimed-clean", "0.95", "--device", "cpu"),
+    )
+    assert ended.status == 0, ended.err
+    record = read_record(place.path / "audits" / "digits_vit" / "digits_vit")
+    assert record.introduction is not None
+    found = {finding.key: finding for finding in record.introduction.findings}
+    assert (found["normalization"].value, found["class_order"].value) == ("half", "data")
+    assert next(check for check in record.checks if check.key == "claimed_clean").verdict == "pass"
+    assert "8-bit RGB" in record.data.outside[0]
+    report = (place.path / "audits" / "digits_vit" / "report.html").read_text(encoding="utf-8")
+    assert "reach" in report
+    assert "cifar10" in report
+
+
+def test_a_factory_takes_options_and_is_not_imported_without_trust(place: Any, type_in: Callable[..., Any]) -> None:
+    place.write("strangers_own.py", "def make(width):\n    return width\n")
+    for more, said in ((("--trust",), "it returned int"), ((), "nothing was imported")):
+        ended = type_in("audit", "strangers_own:make", "--data", place.photos, "--option", "width=7", *more)
+        assert ended.status == 2
+        assert said in " ".join(ended.err.split())

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from robustpeft.errors import UserError
-from robustpeft.types import Classifier
+from robustpeft.types import Classifier, gives_gradients
 
-__all__ = ["check_same_answers", "default_slots", "device_of", "in_its_precision", "in_low_precision", "model_digest"]
+if TYPE_CHECKING:
+    from robustpeft.attacks.base import Attack
+
+__all__ = [
+    "check_gradients",
+    "check_same_answers",
+    "default_slots",
+    "device_of",
+    "in_its_precision",
+    "in_low_precision",
+    "model_digest",
+]
 
 _NARROW = (torch.float16, torch.bfloat16)
 _ALIKE = 0.01  # of the largest logit: other machines and thread counts differ by less, other models by more
@@ -68,6 +79,28 @@ def in_low_precision(view: Classifier, kind: torch.dtype | None, device: torch.d
             return view(images)
 
     return cast
+
+
+def check_gradients(model: Classifier, attacks: Iterable[Attack], classes: int) -> None:
+    """Raise if an attack goes along gradients and the model says that it gives none.
+
+    Args:
+        model: Any.
+        attacks: What is planned.
+        classes: Number of classes.
+
+    Raises:
+        UserError: Naming the attacks, and one that would do.
+    """
+    if gives_gradients(model):
+        return
+    searches = [search for attack in attacks for search in attack.stages(classes)]
+    blind = dict.fromkeys(type(s).__name__ for s in searches if s.course(classes).gradients)
+    if blind:
+        raise UserError(
+            f"{', '.join(blind)} {'needs' if len(blind) == 1 else 'need'} gradients, and this model gives none: it "
+            "answers, and cannot be seen through; attack it by queries, for example with square:queries=5000"
+        )
 
 
 def check_same_answers(before: Tensor, ask: Callable[[], Tensor]) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import PGD, AttackPlan, Driver, DriverProgress, Findings, Search, Stage
+from robustpeft.attacks import PGD, AttackPlan, Driver, DriverProgress, Findings, Search, Square, Stage
 from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
 from robustpeft.auditing.measure import Answer, Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
-from robustpeft.types import Batch, Classifier
+from robustpeft.types import Batch, Classifier, gives_gradients
 
 __all__ = ["Attacked", "measure_attacks"]
 
@@ -148,7 +148,8 @@ class _Keeper:
         """Return what is shown under this condition: what broke the image, or the best of a short attack if it held."""
         attack, threat = condition.change, condition.threat
         assert threat is not None
-        short = attack if isinstance(attack, Search) and attack.course(0).passes <= _SHORT else PGD()
+        other = PGD() if gives_gradients(self._attacked.model) else Square(queries=_SHORT)
+        short = attack if isinstance(attack, Search) and attack.course(0).passes <= _SHORT else other
         judge = self._setting.judge
         found: dict[int, Answer] = {}
         for batch in _shown_batches(self._setting):

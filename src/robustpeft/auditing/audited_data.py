@@ -16,9 +16,11 @@ class AuditedData:
         split: ``test`` or ``validation``.
         classes: Class names, label i is entry i.
         note: What a reader must know of this data, for example that it is a JPEG copy.
+        outside: What was done to every image before epsilon is imposed, in order: out of the adversary's reach.
     """
 
     name: str
     split: str
     classes: tuple[str, ...]
     note: str = ""
+    outside: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from torch import nn
 
 from robustpeft.attacks import Attack, Judge
 from robustpeft.attacks.driver import default_slots
+from robustpeft.attacks.subject import check_gradients
 from robustpeft.auditing.attacked import Attacked, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
 from robustpeft.auditing.checks import Inspection
@@ -71,6 +72,7 @@ def run_audit(
     if len(split) == 0:
         raise UserError(f"{data.name} has no images in its {data.split} split; there is nothing to audit")
     check_labels(split.labels, num_classes=len(data.classes))
+    check_gradients(model, plan.attacks, len(data.classes))
     taken = split if plan.images is None else split.take(plan.images, seed)
     shown = choose_shown(taken, plan.gallery, seed)
     device = _device_of(model)
@@ -98,7 +100,9 @@ def run_audit(
         outcomes[condition] = measure(condition, setting, pace)
     return AuditRecord(
         subject=subject,
-        data=DataInfo(data.name, data.split, len(taken), data.classes, image_size, taken.digest, data.note),
+        data=DataInfo(
+            data.name, data.split, len(taken), data.classes, image_size, taken.digest, data.note, data.outside
+        ),
         measurements=tuple(measurement(c, o, taken.labels, len(data.classes)) for c, o in outcomes.items()),
         rows=image_rows(taken, {c.key: o.predictions for c, o in outcomes.items()}),
         gallery=_gallery(shown, outcomes),

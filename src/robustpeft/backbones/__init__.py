@@ -3,6 +3,7 @@
 from robustpeft.backbones.classifier import Attachment, ImageClassifier, wrap
 from robustpeft.backbones.load import BACKBONES, Backbone, load_backbone
 from robustpeft.backbones.normalize import Normalize
+from robustpeft.backbones.onnx_network import OnnxNetwork
 from robustpeft.backbones.seams import FAMILIES, SEAM_MAPS, Family, find_seams
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Family",
     "ImageClassifier",
     "Normalize",
+    "OnnxNetwork",
     "find_seams",
     "load_backbone",
     "wrap",

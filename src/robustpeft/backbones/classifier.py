@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robustpeft.backbones.normalize import Normalize
 from robustpeft.backbones.seams import FAMILIES, find_seams
 from robustpeft.errors import UserError
+from robustpeft.records import Introduction
 from robustpeft.types import Classifier, Seams, Threat, frozen_twin
 
 __all__ = ["Attachment", "ImageClassifier", "image_size_of", "wrap"]
@@ -49,6 +50,9 @@ class ImageClassifier(nn.Module):
         origin: The value that builds it again; None for a module of one's own.
         tuning: Facts of its tuning for records and model cards: objective, seconds, seed, ...
         trained_ids: Ids of the images it was tuned on, so that an audit can tell when it meets them again.
+        columns: Int64 (k,), which outputs of the network are its logits, in this order; None for all as they come.
+        introduction: How a record says it was met, if it is somebody else's model; None otherwise.
+        claimed_clean: Clean accuracy that its author claims, in [0, 1]; None if nothing was claimed.
     """
 
     def __init__(
@@ -75,12 +79,26 @@ class ImageClassifier(nn.Module):
         self.origin: Any = None
         self.tuning: dict[str, Any] = {}
         self.trained_ids: frozenset[int] = frozenset()
+        self.introduction: Introduction | None = None
+        self.claimed_clean: float | None = None
+        self.columns: Tensor | None
+        self.register_buffer("columns", None, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (b, k) of images (b, 3, h, w) in [0, 1]."""
         output = self.network(self.normalize(images))
         logits: Tensor = getattr(output, "logits", output)  # networks of transformers return these among others
-        return logits
+        return logits if self.columns is None else logits.index_select(1, self.columns)
+
+    def select(self, columns: Sequence[int]) -> None:
+        """Let these outputs of the network be the logits from now on, in this order.
+
+        Args:
+            columns: Which, each in [0, width of the network's output); a class may be left out.
+        """
+        device = self.normalize.mean.device
+        self.columns = torch.tensor(list(columns), dtype=torch.int64, device=device)
+        self.num_classes = len(columns)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the embedding (b, d) that the head reads.

@@ -59,6 +59,7 @@ def read_weights(path: Path) -> WeightsFile:
     """
     if not path.is_file():
         raise UserError(f"no weights file at {path}")
+    _refuse_what_is_no_file_of_weights(path)
     if path.suffix == ".safetensors":
         try:
             return WeightsFile(path, load_file(path))
@@ -78,6 +79,18 @@ def read_weights(path: Path) -> WeightsFile:
         mean=_triple(said.get("mean")),
         std=_triple(said.get("std")),
     )
+
+
+def _refuse_what_is_no_file_of_weights(path: Path) -> None:
+    """Say plainly what a download that went wrong leaves behind."""
+    with path.open("rb") as stream:
+        start = stream.read(256).lstrip().lower()
+    if not start:
+        raise UserError(f"{path} is empty; the download may have failed")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(f"{path} is a web page, not weights; the download may have asked for a login")
+    if start.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is a pointer of Git LFS, not the weights themselves; fetch them with git lfs pull")
 
 
 def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], heads: tuple[str, ...], origin: str) -> list[str]:

@@ -15,7 +15,7 @@ __all__ = ["attack"]
 
 
 def attack(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, or another model as for audit.")],
     save: Annotated[Path, typer.Option("--save", "-o", help="Directory for the images, new or empty.")],
     data: Annotated[
         str | None,
@@ -60,6 +60,6 @@ def attack(
             trust=trust,
         )
         reporter.phase("attack")
-        manifest = save_run_attack(run, save, request)
+        manifest = save_run_attack(target, save, request)
     print(f"manifest: {manifest}")
     print(f"next: robustpeft audit RUN --images {save}")

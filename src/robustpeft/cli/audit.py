@@ -1,4 +1,4 @@
-"""``robustpeft audit``: how robust are these runs, and may we believe the number?"""
+"""``robustpeft audit``: how robust are these models, and may we believe the number?"""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from robustpeft.cli.attack_option import attack_from_text
+from robustpeft.cli.attack_option import attack_from_text, value_from_text
 from robustpeft.cli.completion import attacks, devices, profiles
 from robustpeft.cli.progress import reporting
+from robustpeft.errors import UserError
 
 if TYPE_CHECKING:
     from robustpeft.auditing import Progress
 
 __all__ = ["audit"]
 
+_THEIRS = "Somebody else's model"
+
 
 def audit(
-    targets: Annotated[list[Path], typer.Argument(metavar="RUN", help="Directories of runs; one report for all.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET",
+            help="A run, an adapter, a name of timm's, a folder of transformers, module:factory or an ONNX file; "
+            "one report for all.",
+        ),
+    ],
     data: Annotated[
         str | None,
         typer.Option(
@@ -27,7 +37,13 @@ def audit(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory of records and report.", show_default="RUN/audit")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Directory of records and report.",
+            show_default="RUN/audit; audits/NAME for what is no run",
+        ),
     ] = None,
     images: Annotated[
         str | None,
@@ -80,16 +96,70 @@ def audit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
+        str | None,
+        typer.Option(help="A file of weights; of a run, where its backbone's lie now.", show_default="where they were"),
     ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Import code of others that the target names.")] = False,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Name of timm's for a file of weights or a bare adapter.", rich_help_panel=_THEIRS),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Side of the images, in pixels.", show_default="what it says", rich_help_panel=_THEIRS),
+    ] = None,
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            help="half, imagenet, clip, cifar10, none, bytes, or mean/std: 0.5,0.5,0.5/0.25,0.25,0.25.",
+            show_default="found by trying",
+            rich_help_panel=_THEIRS,
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of its outputs in order: a file, a comma list, or imagenet.",
+            show_default="what it says, or found by name",
+            rich_help_panel=_THEIRS,
+        ),
+    ] = None,
+    class_order: Annotated[
+        str | None,
+        typer.Option(
+            help="Order of outputs without names: data, lexicographic, natural, fitted.",
+            show_default="data, refused if another fits",
+            rich_help_panel=_THEIRS,
+        ),
+    ] = None,
+    crop: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each side left when the centre is cut out: 0.875.", show_default="1", rich_help_panel=_THEIRS
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Argument of a factory, NAME=VALUE; may be repeated.", rich_help_panel=_THEIRS),
+    ] = None,
+    claimed_clean: Annotated[
+        float | None,
+        typer.Option(help="Clean accuracy that its author claims: 0.913.", rich_help_panel=_THEIRS),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
 ) -> None:
     """Attack and perturb test images, write audit.json for each run and one report for all."""
     if images is not None and not images.lstrip("+-").isdecimal():
         from robustpeft.cli.audit_folder import audit_folder_of
 
-        return audit_folder_of(targets, Path(images), output, device=device, weights=weights, trust=trust)
+        theirs = (architecture, image_size, normalization, classes, class_order, crop, claimed_clean, option)
+        if any(value is not None for value in theirs):
+            raise UserError(
+                "a folder of images is judged by runs, which say everything themselves: leave the options of "
+                "somebody else's model out, or give N images and the folder as --data"
+            )
+        runs = [Path(target) for target in targets]
+        return audit_folder_of(runs, Path(images), output, device=device, weights=weights, trust=trust)
     given: dict[str, Any] = {
         "images": None if images is None else int(images),
         "corruptions": None if corruptions is None else [part.strip() for part in corruptions.split(",")],
@@ -99,9 +169,23 @@ def audit(
         "batch_size": batch_size,
         "keep_images": False if forget_images else None,
     }
-    where = output or targets[0] / "audit"
     with reporting() as reporter:
         from robustpeft.study.audit_runs import AuditRequest, audit_runs
+        from robustpeft.study.targets import Facts, default_place
+
+        where = output or default_place(targets[0])
+        facts = Facts(
+            weights=weights,
+            architecture=architecture,
+            image_size=image_size,
+            normalization=normalization,
+            classes=classes,
+            class_order=class_order,
+            crop=crop,
+            claimed_clean=claimed_clean,
+            options=dict(value_from_text(text, "in --option", "width=64") for text in option or ()),
+            trust=trust,
+        )
 
         request = AuditRequest(
             data=data,
@@ -111,9 +195,8 @@ def audit(
             seed=seed,
             device=device,
             overwrite=overwrite,
-            weights=weights,
-            trust=trust,
             profile=profile,
+            facts=facts,
         )
 
         def show(label: str, progress: Progress) -> None:

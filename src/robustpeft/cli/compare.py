@@ -1,4 +1,4 @@
-"""``robustpeft compare``: does an image made against one run fool the others?"""
+"""``robustpeft compare``: does an image made against one model fool the others?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["compare"]
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Directories of runs; sources and targets alike.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET", help="Runs, or other models as for audit; sources and targets alike."),
+    ],
     data: Annotated[
         str | None,
         typer.Option(
@@ -45,7 +48,7 @@ def compare(
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the runs name.")] = False,
 ) -> None:
-    """Attack every run, judge the images on all of them, write transfer.json and a report of the matrix."""
+    """Attack every model, judge the images on all of them, write transfer.json and a report of the matrix."""
     with reporting() as reporter:
         from robustpeft.study.compare_runs import CompareRequest, compare_runs
 

@@ -1,6 +1,7 @@
 """Where do images come from, and which split is this?"""
 
 from robustpeft.data.augment import Augment
+from robustpeft.data.cropping import cropped
 from robustpeft.data.digits import Digits
 from robustpeft.data.duplicates import Duplicate, find_duplicates
 from robustpeft.data.folder import Folder
@@ -36,6 +37,7 @@ __all__ = [
     "VTAB_TASKS",
     "Vtab",
     "as_source",
+    "cropped",
     "find_duplicates",
     "image_transform",
     "load_data",

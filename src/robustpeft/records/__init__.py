@@ -14,6 +14,7 @@ from robustpeft.records.contained import contained
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
 from robustpeft.records.distance_record import DistanceRecord, DistanceRow, read_distance, write_distance
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
+from robustpeft.records.introduction import Finding, Introduction
 from robustpeft.records.ledger import (
     LedgerRow,
     LedgerSegment,
@@ -52,11 +53,13 @@ __all__ = [
     "DataInfo",
     "DistanceRecord",
     "DistanceRow",
+    "Finding",
     "FolderRecord",
     "FolderRow",
     "GalleryItem",
     "ImageRow",
     "KeptFile",
+    "Introduction",
     "LedgerRow",
     "LedgerSegment",
     "Measurement",

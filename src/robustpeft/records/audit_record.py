@@ -7,10 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from robustpeft.records.check import Check
+from robustpeft.records.introduction import Introduction
 from robustpeft.records.rate import Rate
 from robustpeft.records.seal import KeptFile, Seal
 
-__all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditRecord",
+    "DataInfo",
+    "GalleryItem",
+    "ImageRow",
+    "Measurement",
+    "Subject",
+    "data_info_from",
+]
 
 SCHEMA_VERSION = 3
 
@@ -34,6 +44,7 @@ class Subject:
         adapter_bytes: Size of the file with all that was trained; None if there is none.
         model_bytes: Size of the whole model's parameters in float32.
         tuning: Facts of the tuning for readers: ``epochs``, ``seconds``, ``learning_rate``, ``trials``, ``seed``, ...
+        claimed_clean: Clean accuracy that its author claims, in [0, 1]; None if nothing was claimed.
     """
 
     label: str
@@ -48,6 +59,7 @@ class Subject:
     num_trained_head: int = 0
     adapter_bytes: int | None = None
     tuning: dict[str, Any] = field(default_factory=dict)
+    claimed_clean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class DataInfo:
         image_size: Height and width at which epsilon is imposed.
         digest: SHA-256 over ids and labels in order.
         note: What a reader must know of this data, for example that it is a JPEG copy.
+        outside: What was done to every image before epsilon is imposed, in order: out of the adversary's reach.
     """
 
     name: str
@@ -71,6 +84,19 @@ class DataInfo:
     image_size: tuple[int, int]
     digest: str
     note: str = ""
+    outside: tuple[str, ...] = ()
+
+
+def data_info_from(plain: dict[str, Any]) -> DataInfo:
+    """Return the value of plain data that was read from a file.
+
+    Raises:
+        KeyError: If a field is missing.
+        TypeError: If one is unknown.
+    """
+    height, width = plain["image_size"]
+    outside = tuple(plain.get("outside", ()))
+    return DataInfo(**{**plain, "classes": tuple(plain["classes"]), "image_size": (height, width), "outside": outside})
 
 
 @dataclass(frozen=True)
@@ -175,6 +201,7 @@ class AuditRecord:
         checks: What was asked of the audit itself, and the answers; empty if nothing was.
         seal: What was fixed before the first attack; None if nothing was.
         adversarial: Files with adversarial images that lie beside the record.
+        introduction: How the model was named, and what was found out about it; None if it was given as an object.
         schema_version: Version of this layout.
     """
 
@@ -190,6 +217,7 @@ class AuditRecord:
     checks: tuple[Check, ...] = ()
     seal: Seal | None = None
     adversarial: tuple[KeptFile, ...] = ()
+    introduction: Introduction | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

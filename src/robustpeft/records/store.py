@@ -15,13 +15,14 @@ from robustpeft.errors import UserError
 from robustpeft.records.audit_record import (
     SCHEMA_VERSION,
     AuditRecord,
-    DataInfo,
     GalleryItem,
     ImageRow,
     Measurement,
     Subject,
+    data_info_from,
 )
 from robustpeft.records.check import Check
+from robustpeft.records.introduction import introduction_from
 from robustpeft.records.rate import Rate
 from robustpeft.records.seal import KeptFile, Seal, canonical_digest
 
@@ -119,18 +120,18 @@ def _json(value: Any) -> str:
 
 
 def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
-    data = plain["data"]
     return AuditRecord(
         **{
             **plain,
             "subject": Subject(**plain["subject"]),
-            "data": DataInfo(**{**data, "classes": tuple(data["classes"]), "image_size": tuple(data["image_size"])}),
+            "data": data_info_from(plain["data"]),
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
             "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
             "rows": tuple(ImageRow(**row) for row in rows),
             "checks": tuple(Check(**check) for check in plain.get("checks", ())),
             "seal": None if plain.get("seal") is None else _seal(plain["seal"]),
             "adversarial": tuple(KeptFile(**kept) for kept in plain.get("adversarial", ())),
+            "introduction": introduction_from(plain.get("introduction")),
             "schema_version": SCHEMA_VERSION,
         }
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robustpeft.errors import UserError
-from robustpeft.records.audit_record import DataInfo, Subject
+from robustpeft.records.audit_record import DataInfo, Subject, data_info_from
 from robustpeft.records.paired_rates import Paired
 from robustpeft.records.rate import Rate
 from robustpeft.records.store import write_json, write_text
@@ -139,12 +139,11 @@ def read_transfer(path: Path) -> TransferRecord:
 
 
 def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> TransferRecord:
-    data = plain["data"]
     return TransferRecord(
         **{
             **plain,
             "subjects": tuple(Subject(**subject) for subject in plain["subjects"]),
-            "data": DataInfo(**{**data, "classes": tuple(data["classes"]), "image_size": tuple(data["image_size"])}),
+            "data": data_info_from(plain["data"]),
             "rows": tuple(
                 TransferRow(row["id"], row["label"], tuple(row["clean"]), tuple(map(tuple, row["attacked"])))
                 for row in rows

@@ -43,8 +43,21 @@ def provenance(record: AuditRecord) -> Provenance:
         ("Tuning", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in subject.tuning.items())),
         ("Environment", ", ".join(f"{name} {value}" for name, value in record.environment.items())),
         ("Time measured", f"{sum(m.seconds for m in record.measurements):,.0f} s"),
+        *_met(record),
     ]
     return Provenance(subject.label, record.command, tuple((name, value) for name, value in facts if value.strip("-")))
+
+
+def _met(record: AuditRecord) -> Facts:
+    """Return what was found out about a model that does not say everything itself."""
+    met = record.introduction
+    if met is None or not met.findings:
+        return ()
+    found = [
+        (f"Its {f.key.replace('_', ' ')}, {f.source}", f"{f.value}: {f.evidence}" if f.value else f.evidence)
+        for f in met.findings
+    ]
+    return (("Named as", f"{met.target} ({met.kind})"), *found, ("Without trying", met.command))
 
 
 def data_facts(record: AuditRecord) -> Facts:
@@ -56,4 +69,6 @@ def data_facts(record: AuditRecord) -> Facts:
         ("Images", f"{data.n:,} of {height} x {width} pixels"),
         ("Classes", ", ".join(data.classes[:20]) + (", ..." if len(data.classes) > 20 else "")),
         ("Data digest", data.digest),
+        ("Epsilon is imposed", f"on {height} x {width} pixels with values in [0, 1]"),
+        *((("Out of the adversary's reach", "; ".join(data.outside)),) if data.outside else ()),
     )

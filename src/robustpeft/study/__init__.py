@@ -17,6 +17,8 @@ from robustpeft.study.push import Pushed, push
 from robustpeft.study.recipe import Recipe, dump_recipe, read_recipe, shipped_recipes
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.save_attack import save_attack
+from robustpeft.study.targets import Facts
+from robustpeft.study.targets.introduce import introduce
 from robustpeft.study.transfer import transfer
 from robustpeft.study.tune import tune, tune_recipe
 from robustpeft.study.verify import verify, verify_run
@@ -25,6 +27,7 @@ __all__ = [
     "AXES",
     "Exported",
     "Policy",
+    "Facts",
     "Prediction",
     "Price",
     "Pulled",
@@ -43,6 +46,7 @@ __all__ = [
     "find_device",
     "find_learning_rate",
     "gate",
+    "introduce",
     "load",
     "mcnemar",
     "offered",

@@ -12,24 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save as serialize
-from torch.utils.data import Dataset
 
+from robustpeft.attacks import Square
 from robustpeft.auditing import AuditedData, AuditPlan, Progress, run_audit
 from robustpeft.auditing.kept_files import FOLDER as KEPT, forget_unpacked, pack_images
 from robustpeft.backbones import ImageClassifier
-from robustpeft.data import DataSource, ImageData, Parquet, Split, load_data
+from robustpeft.data import ImageData, Split
 from robustpeft.errors import UserError
 from robustpeft.pet import METHOD_AXIS, AdapterHandle
 from robustpeft.records import AuditRecord, Subject, write_record
 from robustpeft.records.store import RECORD_FILE
+from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.axes import AXES
-from robustpeft.study.run_directory import Run, load
-from robustpeft.types import THREATS, Threat, name_of, to_plain
+from robustpeft.study.run_directory import Run
+from robustpeft.study.targets.introduce import introduce
+from robustpeft.types import THREATS, Threat, gives_gradients, name_of, to_plain
 
 __all__ = ["audit", "check_names", "default_plan", "describe_subject", "load_test_images"]
 
 _log = logging.getLogger(__name__)
 
+QUERIES = (Square(queries=1000),)
+"""What is tried on a model that gives no gradients, where nothing else was asked for."""
 LEDGER = "ledger"
 """Directory beside a record: one row per image, attack and restart, from which an audit that was broken off goes on."""
 
@@ -48,7 +52,7 @@ def audit(
     """Return how accurate a model is on clean, attacked and perturbed images.
 
     Args:
-        model: A classifier, a run, or the path of one.
+        model: A classifier, a run, or words that name a model as for `introduce`.
         data: As for `tune`; its test images are used.
         plan: Attacks, radii, perturbations and number of images; by default made for the image size and for the threat
             the model was tuned for.
@@ -65,14 +69,14 @@ def audit(
     if isinstance(model, Run):
         model = model.model
     elif isinstance(model, str | Path):
-        model = load(model)
+        model, data = introduce(model, data)
     if not isinstance(model, ImageClassifier):
         raise UserError(f"audit takes a model from rp.load, rp.load_backbone or rp.wrap; got {type(model).__name__}")
     images = load_test_images(data, model)
     if split not in ("test", "validation"):
         raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
     check_names(model, images)
-    plan = plan or default_plan(model.threat)
+    plan = plan or default_plan(model.threat, gradients=gives_gradients(model))
     note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
     if output is not None:
         _forget_completed(Path(output))
@@ -81,11 +85,12 @@ def audit(
         images.splits[split],
         plan,
         subject=describe_subject(model, label),
-        data=AuditedData(images.name, split, images.classes, note),
+        data=AuditedData(images.name, split, images.classes, note, steps_outside(images)),
         seed=seed,
         ledger=None if output is None else Path(output) / LEDGER,
         observer=observer,
     )
+    record = dataclasses.replace(record, introduction=model.introduction)
     if Path(sys.argv[0]).name == "robustpeft":
         record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
     if output is not None:
@@ -110,27 +115,6 @@ def _forget_completed(folder: Path) -> None:
         shutil.rmtree(ledger, ignore_errors=True)
 
 
-def load_test_images(data: Any, model: ImageClassifier) -> ImageData:
-    """Return the data to audit on; what comes as one torch data set or Parquet file is all taken as test images."""
-    if isinstance(data, ImageData):
-        return data
-    if isinstance(data, Dataset):
-        data = {"test": data}
-    elif isinstance(data, str | Path) and str(data).endswith(".parquet"):
-        data = Parquet(test=str(data))
-    images = load_data(data, image_size=model.image_size)
-    put_aside = len(images.train) + len(images.validation)
-    if put_aside and not isinstance(data, DataSource):
-        _log.warning(
-            "%s: the %d test images are used, %d train and validation images are put aside; if all of it is test data, "
-            "put the class folders into a folder named test",
-            images.name,
-            len(images.test),
-            put_aside,
-        )
-    return images
-
-
 def _met_before(model: ImageClassifier, split: Split) -> str:
     """Return a sentence if images of the split have ids that the model was tuned on, and say it aloud; else nothing."""
     met = len(model.trained_ids.intersection(split.ids.tolist()))
@@ -149,23 +133,25 @@ def _tuning(model: ImageClassifier) -> dict[str, Any]:
     return facts | counted
 
 
-def default_plan(threat: Threat | None) -> AuditPlan:
+def default_plan(threat: Threat | None, *, gradients: bool = True) -> AuditPlan:
     """Return the default attacks at a quarter, half and all of the radius a model was tuned for, and perturbations.
 
-    Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall.
+    Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall. A model that
+    gives no gradients is attacked by queries.
     """
+    attacks = AuditPlan.attacks if gradients else QUERIES
     if threat is None or threat.epsilon == 0:
-        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255))
+        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255), attacks=attacks)
     radii = tuple(threat.epsilon * share for share in (0.25, 0.5, 1.0))
-    return AuditPlan(epsilons=radii, norm=name_of(THREATS, threat))
+    return AuditPlan(epsilons=radii, norm=name_of(THREATS, threat), attacks=attacks)
 
 
 def describe_subject(model: ImageClassifier, label: str | None = None) -> Subject:
     """Return what a record says of a model."""
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for p in model.parameters()) or int(getattr(model.network, "num_weights", 0))
     handle = next((a for a in model.attachments if isinstance(a, AdapterHandle)), None)
     return Subject(
-        label=label or (type(handle.method).__name__ if handle else "undefended"),
+        label=label or (type(handle.method).__name__ if handle else model.name if model.introduction else "undefended"),
         backbone=model.name,
         backbone_digest=model.digest(),
         num_parameters=parameters,
@@ -177,6 +163,7 @@ def describe_subject(model: ImageClassifier, label: str | None = None) -> Subjec
         num_trained_head=handle.num_head_parameters if handle else 0,
         adapter_bytes=len(serialize({n: t.contiguous() for n, t in handle.state().items()})) if handle else None,
         tuning=_tuning(model),
+        claimed_clean=model.claimed_clean,
     )
 
 

@@ -1,4 +1,4 @@
-"""How do several runs compare? Each is audited on the same images, under the same conditions."""
+"""How do several models compare? Each is audited on the same images, under the same conditions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet import AdapterHandle
 from robustpeft.records import AuditRecord, contained
 from robustpeft.records.store import RECORD_FILE
-from robustpeft.study.audit_model import audit, default_plan, load_test_images
+from robustpeft.study.audit_model import audit, default_plan
+from robustpeft.study.audited_images import load_test_images
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
 from robustpeft.study.profiles import PROFILES, Estimate, estimate, with_profile
 from robustpeft.study.recipe import Recipe, read_recipe
-from robustpeft.study.run_directory import load, note_audit
+from robustpeft.study.run_directory import note_audit
+from robustpeft.study.targets import Facts, check_used, find_target, load_target
+from robustpeft.study.targets.introduce import acquaint
+from robustpeft.study.targets.run import RunTarget
 from robustpeft.study.undefended import load_undefended
-from robustpeft.types import from_plain, imports_allowed, to_plain
+from robustpeft.types import from_plain, gives_gradients, imports_allowed, to_plain
 
-__all__ = ["AuditRequest", "audit_runs", "images_of", "labelled"]
+__all__ = ["AuditRequest", "audit_runs", "images_of", "labelled", "meet"]
 
 _log = logging.getLogger(__name__)
 _SPLITS = ("test", "validation")
@@ -35,7 +39,7 @@ _SPLITS = ("test", "validation")
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """What is asked of an audit of runs.
+    """What is asked of an audit of models.
 
     Args:
         data: The images, as for `tune`; None for those that the first run was tuned on.
@@ -49,6 +53,7 @@ class AuditRequest:
         weights: As for `load`.
         trust: As for `load`.
         profile: A name in `PROFILES`, applied before the changes; None leaves the plan as it is.
+        facts: What is known of the models, `weights` and `trust` included; made of those two by default.
     """
 
     data: Any = None
@@ -61,6 +66,7 @@ class AuditRequest:
     weights: str | None = None
     trust: bool = False
     profile: str | None = None
+    facts: Facts | None = None
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
@@ -78,7 +84,7 @@ def audit_runs(
     Whatever can be refused is refused before the first attack: attacks may take hours.
 
     Args:
-        runs: Directories of runs.
+        runs: Directories of runs, or words that name other models as for `find_target`.
         output: Each record goes into a directory of its own in it, named after the model.
         request: What is asked.
         observer: Called with the model's label as its audit goes on.
@@ -88,20 +94,17 @@ def audit_runs(
     """
     asked = request or AuditRequest()
     device = str(find_device(asked.device))
+    known = asked.facts or Facts(weights=asked.weights, trust=asked.trust)
     paths = [Path(run) for run in runs]
-    if not paths:
-        raise UserError("an audit needs at least one run")
-    resolved = [path.resolve() for path in paths]
-    if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
-        raise UserError(f"the run {repeated[0]} was given twice")
-    models = labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
-    directories = dict(zip(models, paths, strict=True))
-    first = next(iter(models.values()))
+    models, images = meet(runs, asked.data, known, device)
+    directories = {
+        m: p for m, p in zip(models, paths, strict=True) if isinstance(find_target(str(p), known), RunTarget)
+    }
     plan = _plan(paths[0], list(models.values()), asked)
-    _check_alike(models)
-    images = images_of(asked.data, paths[0], first, trust=asked.trust)
     if asked.undefended:
-        label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
+        if paths[0] not in directories.values():
+            raise UserError(f"{paths[0]} is no run, so there is no undefended model of it to be audited beside it")
+        label, model = load_undefended(paths[0], images, device, known.weights, known.trust)
         models[label] = model
     folders = {label: Path(output) / _file_name(label) for label in models}
     _check_free(folders.values(), overwrite=asked.overwrite)
@@ -126,6 +129,39 @@ def audit_runs(
     return records
 
 
+def meet(
+    words: Sequence[str | Path], data: Any, facts: Facts, device: str = "cpu"
+) -> tuple[dict[str, ImageClassifier], ImageData]:
+    """Return the models that these words name, by label and ready to be judged, and the images for all of them.
+
+    Args:
+        words: As for `find_target`, each.
+        data: As for `images_of`.
+        facts: What is known of them; each reads what its kind does.
+        device: Where to put them.
+
+    Raises:
+        UserError: If there are none, one comes twice, cannot be read, or they do not fit each other or the data.
+    """
+    if not words:
+        raise UserError("an audit needs at least one run")
+    resolved = [Path(each).resolve() for each in words]
+    if repeated := [each for each, path in zip(words, resolved, strict=True) if resolved.count(path) > 1]:
+        raise UserError(f"the run {repeated[0]} was given twice")
+    targets = [find_target(str(each), facts) for each in words]
+    check_used(targets, facts)
+    loaded = [load_target(target.words, facts, device) for target in targets]
+    models = labelled([(Path(target.words), each.model) for target, each in zip(targets, loaded, strict=True)])
+    _check_sizes(models)
+    settled = {label: each.model for (label, _), each in zip(models.items(), loaded, strict=True) if each.settled}
+    _check_classes(settled)
+    images = images_of(data, Path(words[0]), loaded[0].model, facts.crop, trust=facts.trust)
+    for target, each in zip(targets, loaded, strict=True):
+        acquaint(each, target, images, facts)
+    _check_classes(models)
+    return models, images
+
+
 def labelled(loaded: Sequence[tuple[Path, ImageClassifier]]) -> dict[str, ImageClassifier]:
     """Return the models by technique, with the run's name where that is not enough, and else with its path."""
     techniques = [_technique(model) for _, model in loaded]
@@ -139,18 +175,20 @@ def labelled(loaded: Sequence[tuple[Path, ImageClassifier]]) -> dict[str, ImageC
 
 
 def _technique(model: ImageClassifier) -> str:
-    return next(type(a.method).__name__ for a in model.attachments if isinstance(a, AdapterHandle))
+    return next((type(a.method).__name__ for a in model.attachments if isinstance(a, AdapterHandle)), model.name)
 
 
 def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> AuditPlan:
     recipe, changes = _recipe(run, asked.trust), asked.changes
     threat = next((model.threat for model in models if model.threat is not None), None)
-    plan = recipe.audit if recipe is not None and recipe.audit is not None else default_plan(threat)
+    seen_through = all(map(gives_gradients, models))
+    own = recipe.audit if recipe is not None else None
+    plan = own if own is not None and seen_through else default_plan(threat, gradients=seen_through)
     if changes.get("norm", plan.norm) != plan.norm and "epsilons" not in changes:
         raise UserError(f"epsilons must be given with norm {changes['norm']!r}: the radii of {plan.norm} are others")
     if asked.profile is not None:
         norm = str(changes.get("norm", plan.norm))
-        plan = with_profile(dataclasses.replace(plan, norm=norm), asked.profile)
+        plan = with_profile(dataclasses.replace(plan, norm=norm), asked.profile, gradients=seen_through)
     return from_plain(AuditPlan, to_plain(plan, AXES) | dict(changes), AXES, "audit")
 
 
@@ -166,7 +204,9 @@ def _recipe(run: Path, trust: bool) -> Recipe | None:
         return read_recipe(str(file)) if file.is_file() else None
 
 
-def images_of(given: Any, run: Path, model: ImageClassifier, *, trust: bool = False) -> ImageData:
+def images_of(
+    given: Any, run: Path, model: ImageClassifier, crop: float | None = None, *, trust: bool = False
+) -> ImageData:
     """Return the images that were asked for, those that the run was tuned on if None."""
     data = given
     if given is None:
@@ -175,7 +215,7 @@ def images_of(given: Any, run: Path, model: ImageClassifier, *, trust: bool = Fa
             raise UserError(f"{run} was not tuned from a recipe, so its data are not known; say which with --data")
         data = recipe.data
     try:
-        images = load_test_images(data, model)
+        images = load_test_images(data, model, crop)
     except UserError as error:
         if given is None:
             raise UserError(f"{error} (the images that {run} was tuned on; say with --data where they are)") from error
@@ -185,8 +225,7 @@ def images_of(given: Any, run: Path, model: ImageClassifier, *, trust: bool = Fa
     return images
 
 
-def _check_alike(models: Mapping[str, ImageClassifier]) -> None:
-    """Raise if one report could not hold them all."""
+def _check_sizes(models: Mapping[str, ImageClassifier]) -> None:
     first, *others = models.items()
     for label, model in others:
         if model.image_size != first[1].image_size:
@@ -194,6 +233,13 @@ def _check_alike(models: Mapping[str, ImageClassifier]) -> None:
                 f"{first[0]} takes images of {first[1].image_size} pixels and {label} of {model.image_size}; the same "
                 "epsilon means another thing there, so they cannot be audited together"
             )
+
+
+def _check_classes(models: Mapping[str, ImageClassifier]) -> None:
+    if not models:
+        return
+    first, *others = models.items()
+    for label, model in others:
         if model.classes != first[1].classes:
             raise UserError(f"{first[0]} and {label} do not know the same classes; they cannot be audited together")
 

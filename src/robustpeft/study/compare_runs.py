@@ -1,4 +1,4 @@
-"""How do runs fare under each other's adversarial images? The transfer matrix of directories."""
+"""How do models fare under each other's adversarial images? The transfer matrix of what was named."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from robustpeft.attacks import ATTACK_AXIS, Attack
 from robustpeft.errors import UserError
 from robustpeft.records import TransferRecord
 from robustpeft.records.transfer_record import TRANSFER_FILE
-from robustpeft.study.audit_runs import images_of, labelled
+from robustpeft.study.audit_runs import meet
 from robustpeft.study.axes import AXES
 from robustpeft.study.device import find_device
-from robustpeft.study.run_directory import load
 from robustpeft.study.save_attack import save_attack
+from robustpeft.study.targets import Facts, find_target
+from robustpeft.study.targets.run import RunTarget
 from robustpeft.study.transfer import transfer
 from robustpeft.study.undefended import load_undefended
 from robustpeft.types import Threat, from_plain, to_plain
@@ -67,17 +68,14 @@ def compare_runs(
     if (Path(output) / TRANSFER_FILE).exists() and not asked.overwrite:
         raise UserError(f"{output} holds a comparison already; overwrite it, or give another output")
     paths = [Path(run) for run in runs]
-    resolved = [path.resolve() for path in paths]
-    if repeated := [path for path in paths if resolved.count(path.resolve()) > 1]:
-        raise UserError(f"the run {repeated[0]} was given twice")
     if len(paths) + asked.undefended < 2:
         raise UserError("a comparison needs at least two runs, or one and its undefended backbone (--undefended)")
     device = str(find_device(asked.device))
-    models = labelled([(path, load(path, device=device, weights=asked.weights, trust=asked.trust)) for path in paths])
-    first = next(iter(models.values()))
-    images = images_of(asked.data, paths[0], first, trust=asked.trust)
+    models, images = meet(runs, asked.data, Facts(weights=asked.weights, trust=asked.trust), device)
     tuned_for = next((model.threat for model in models.values() if model.threat is not None), None)
     if asked.undefended:
+        if not isinstance(find_target(str(runs[0])), RunTarget):
+            raise UserError(f"{runs[0]} is no run, so there is no undefended model of it to compare")
         label, model = load_undefended(paths[0], images, device, asked.weights, asked.trust)
         models[label] = model
     return transfer(
@@ -98,12 +96,14 @@ def save_run_attack(
     request: CompareRequest | None = None,
     observer: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Save adversarial images of a run and return the path of their manifest; see `save_attack`."""
+    """Save adversarial images of a model and return the path of their manifest; see `save_attack`."""
     asked = request or CompareRequest()
-    model = load(Path(run), device=str(find_device(asked.device)), weights=asked.weights, trust=asked.trust)
+    known = Facts(weights=asked.weights, trust=asked.trust)
+    models, found = meet([run], asked.data, known, str(find_device(asked.device)))
+    (model,) = models.values()
     return save_attack(
         model,
-        images_of(asked.data, Path(run), model, trust=asked.trust),
+        found,
         directory,
         _threat(model.threat, asked.threat),
         attack=_attack(asked),

@@ -16,7 +16,7 @@ from robustpeft.attacks.subject import device_of
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.effort import find_effort
 from robustpeft.errors import UserError, nearest_hint
-from robustpeft.types import Classifier, Split, attack_view
+from robustpeft.types import Classifier, Split, attack_view, gives_gradients
 
 __all__ = ["PROFILES", "Estimate", "Profile", "estimate", "with_profile"]
 
@@ -31,11 +31,13 @@ class Profile:
         says: What it is, and what it is not.
         changes: Fields of `AuditPlan`.
         other_norms: Attacks in the place of AutoAttack, which is for Linf and L2 alone; None leaves the plan's.
+        queries: Of the search that takes the attacks' place where the model gives no gradients.
     """
 
     says: str
     changes: Mapping[str, Any]
     other_norms: tuple[Attack, ...] | None = None
+    queries: int = 1000
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -47,6 +49,7 @@ PROFILES: Mapping[str, Profile] = {
         "AutoAttack on at most 1,000 stratified images, and all checks",
         {"attacks": (FGSM(), AutoAttack()), "images": 1000, "checks": "standard"},
         (FGSM(), APGD(restarts=5), Square()),
+        queries=5000,
     ),
     "full": Profile(
         "AutoAttack with restarts, APGD with twice the steps, sweeps, all images",
@@ -56,6 +59,7 @@ PROFILES: Mapping[str, Profile] = {
             "checks": "full",
         },
         (FGSM(), APGD(steps=200, restarts=10), APGD(steps=200, restarts=5, loss="margin"), Square(restarts=2)),
+        queries=10000,
     ),
 }
 
@@ -75,8 +79,8 @@ class Estimate:
     seconds_a_pass: float
 
 
-def with_profile(plan: AuditPlan, name: str) -> AuditPlan:
-    """Return the plan as a profile changes it.
+def with_profile(plan: AuditPlan, name: str, *, gradients: bool = True) -> AuditPlan:
+    """Return the plan as a profile changes it; for a model that gives no gradients, with a search by queries.
 
     Raises:
         UserError: For an unknown name, with the nearest valid one.
@@ -85,6 +89,8 @@ def with_profile(plan: AuditPlan, name: str) -> AuditPlan:
         raise UserError(f"unknown profile {name!r}; {nearest_hint(name, PROFILES)}")
     profile = PROFILES[name]
     changed = dataclasses.replace(plan, **profile.changes)
+    if not gradients:
+        return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),))
     if profile.other_norms is not None and plan.norm not in ("linf", "l2"):
         return dataclasses.replace(changed, attacks=profile.other_norms)
     return changed
@@ -127,14 +133,17 @@ def _seconds_a_pass(model: Classifier, split: Split) -> float:
     device, view = device_of(model), attack_view(model)
     first = next(iter(split.batches(1, device=device))).images
     images = first.expand(min(default_slots(first), len(split)), -1, -1, -1).clone().requires_grad_(True)
-    with torch.enable_grad():
+    seen_through = gives_gradients(model)
+    with torch.set_grad_enabled(seen_through):
         for turn in range(_PASSES + 1):
             if turn == 1:  # the first is slower than all others
                 _wait(device)
                 start = time.perf_counter()
-            torch.autograd.grad(view(images).float().sum(), images, allow_unused=True)
+            answer = view(images).float().sum()
+            if seen_through:
+                torch.autograd.grad(answer, images, allow_unused=True)
         _wait(device)
-    return (time.perf_counter() - start) / (2 * _PASSES * len(images))
+    return (time.perf_counter() - start) / ((2 if seen_through else 1) * _PASSES * len(images))
 
 
 def _wait(device: torch.device) -> None:

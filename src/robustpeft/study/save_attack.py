@@ -17,14 +17,15 @@ from torch import Tensor
 from robustpeft.attacks import ATTACK_AXIS, PGD, Attack, Judge
 from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.driver import default_slots
-from robustpeft.attacks.subject import device_of
+from robustpeft.attacks.subject import check_gradients, device_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
 from robustpeft.errors import UserError
 from robustpeft.records import write_json
 from robustpeft.records.folder_record import MANIFEST_FILE, MANIFEST_VERSION
-from robustpeft.study.audit_model import check_names, describe_subject, load_test_images
+from robustpeft.study.audit_model import check_names, describe_subject
+from robustpeft.study.audited_images import load_test_images
 from robustpeft.types import THREATS, Threat, name_of, to_plain
 
 __all__ = ["save_attack"]
@@ -75,6 +76,7 @@ def save_attack(
     found = load_test_images(data, model)
     check_names(model, found)
     attack = attack or PGD(steps=20, loss="margin")
+    check_gradients(model, [attack], len(found.classes))
     split = found.test if images is None else found.test.take(images, seed)
     if len(split) == 0:
         raise UserError(f"{found.name} has no test images")

@@ -13,14 +13,15 @@ from typing import Any
 from robustpeft.attacks import ATTACK_AXIS, PGD, Attack, Judge
 from robustpeft.attacks.containment import check_within
 from robustpeft.attacks.driver import default_slots
-from robustpeft.attacks.subject import device_of
+from robustpeft.attacks.subject import check_gradients, device_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData
 from robustpeft.errors import UserError
 from robustpeft.records import DataInfo, TransferRecord, TransferRow, write_transfer
-from robustpeft.study.audit_model import check_names, describe_subject, load_test_images
+from robustpeft.study.audit_model import check_names, describe_subject
+from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.run_directory import Run, load
 from robustpeft.types import THREATS, Batch, Split, Threat, name_of, to_plain
 
@@ -68,6 +69,8 @@ def transfer(
     if threat is None and not known:
         raise UserError("none of the models was tuned for a threat; say which, for example Linf(4 / 255)")
     matrix = _Matrix(loaded, threat or known[0], attack or PGD(steps=20, loss="margin"), seed)
+    for model in loaded.values():
+        check_gradients(model, [matrix.attack], len(found.classes))
     split = found.test if images is None else found.test.take(images, seed)
     if len(split) == 0:
         raise UserError(f"{found.name} has no test images")
@@ -170,4 +173,5 @@ def _loaded(models: Mapping[str, Model] | Sequence[Model]) -> dict[str, ImageCla
 
 
 def _info(data: ImageData, split: Split) -> DataInfo:
-    return DataInfo(data.name, "test", len(split), data.classes, data.image_size, split.digest, data.note)
+    outside = steps_outside(data)
+    return DataInfo(data.name, "test", len(split), data.classes, data.image_size, split.digest, data.note, outside)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.companion import Companion
 from robustpeft.types.images import check_images, check_labels
-from robustpeft.types.model import Attackable, Classifier, Foldable
+from robustpeft.types.model import Attackable, Classifier, Foldable, gives_gradients
 from robustpeft.types.precision import PRECISIONS, passes_dtype
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
@@ -47,6 +47,7 @@ __all__ = [
     "from_plain",
     "frozen_twin",
     "imports_allowed",
+    "gives_gradients",
     "look_up",
     "name_of",
     "nearest_hint",

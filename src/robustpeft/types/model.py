@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Attackable", "Classifier", "Foldable"]
+__all__ = ["Attackable", "Classifier", "Foldable", "gives_gradients"]
 
 
 class Classifier(Protocol):
@@ -46,3 +46,11 @@ class Foldable(Protocol):
     def folded(self) -> object:
         """Return a module with the same outputs whose branch is folded into buffers of its own."""
         ...
+
+
+def gives_gradients(model: Classifier) -> bool:
+    """Return False if a part of the model says ``black_box = True`` of itself: it answers, but cannot be seen through.
+
+    A model that hides its gradients without saying so is found out by the checks of an audit.
+    """
+    return not isinstance(model, nn.Module) or not any(getattr(part, "black_box", False) for part in model.modules())

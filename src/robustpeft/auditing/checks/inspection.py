@@ -13,6 +13,7 @@ from robustpeft.auditing.checks import (
     adapter,
     answers,
     budget,
+    claim,
     convergence,
     design,
     found,
@@ -33,7 +34,7 @@ from robustpeft.auditing.measure import Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.records import Check, Rate, Subject
-from robustpeft.types import Classifier
+from robustpeft.types import Classifier, gives_gradients
 
 __all__ = ["CHECKS", "Inspection"]
 
@@ -48,11 +49,13 @@ class Entry:
         questions: In the order of the answers.
         ask: Returns one answer, or as many as there are questions.
         early: They can be answered before the first attack.
+        gradients: They are about the model's gradients, and not asked of one that gives none.
     """
 
     questions: tuple[Question, ...]
     ask: Callable[[Case], Check | Sequence[Check]]
     early: bool = False
+    gradients: bool = False
 
 
 CHECKS: tuple[Entry, ...] = (
@@ -66,12 +69,13 @@ CHECKS: tuple[Entry, ...] = (
     Entry((answers.STATELESS,), answers.stateless, early=True),
     Entry((answers.LOGITS,), answers.logits_not_probabilities, early=True),
     Entry((LOOP,), no_inner_optimisation, early=True),
-    Entry((gradients.PRESENT,), gradients.gradient_present, early=True),
-    Entry((gradients.TRUE,), gradients.gradient_true, early=True),
-    Entry((gradients.CONFIDENCE,), gradients.confidence_in_range, early=True),
+    Entry((gradients.PRESENT,), gradients.gradient_present, early=True, gradients=True),
+    Entry((gradients.TRUE,), gradients.gradient_true, early=True, gradients=True),
+    Entry((gradients.CONFIDENCE,), gradients.confidence_in_range, early=True, gradients=True),
     Entry((answers.STABLE,), answers.stable_predictions, early=True),
     Entry((adapter.GRADIENT,), adapter.adapter_gradient, early=True),
     Entry((normalisation.CLEAN,), normalisation.clean_accuracy),
+    Entry((claim.CLAIM,), claim.claimed_clean),
     Entry((integrity.ORDER,), integrity.label_order),
     Entry((integrity.IDENTITY,), integrity.data_identity),
     Entry((found.KEPT, found.AGAIN, found.EIGHT_BITS), found.adversarial_images),
@@ -159,6 +163,8 @@ def _validation(subject: Subject) -> Rate | None:
 
 def _asked(entry: Entry, case: Case) -> list[Check]:
     """Return the answers; in doubt if the check itself fails, for that must not cost hours of attacks."""
+    if entry.gradients and not gives_gradients(case.model):
+        return [question.skips("The model answers, and gives no gradients to look at.") for question in entry.questions]
     devices = [case.setting.device] if case.setting.device.type == "cuda" else []
     try:
         with torch.inference_mode(False), torch.random.fork_rng(devices):
