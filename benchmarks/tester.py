@@ -51,6 +51,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "class_count": ("B5",),
     "gradient_free": ("B6", "D7"),
     "stateless": ("B7",),
+    "same_afterwards": ("B7",),
     "gradient_true": ("C1", "D7", "D19"),  # asks outright what D7 concludes from other attacks
     "stable_predictions": ("C2",),
     "same_model": ("C5",),

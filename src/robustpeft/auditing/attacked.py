@@ -55,7 +55,13 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         return {}
     plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed)
     keeper = _Keeper(attacked, setting, pace)
-    driver = Driver(slots=setting.width, directory=attacked.ledger, observer=keeper.tell, on_found=keeper.keep)
+    driver = Driver(
+        slots=setting.width,
+        directory=attacked.ledger,
+        observer=keeper.tell,
+        on_found=keeper.keep,
+        on_end=attacked.keepsake.see,
+    )
     findings = driver.run(attacked.model, setting.split, plan)
     attacked.keepsake.findings = findings
     outcomes = {

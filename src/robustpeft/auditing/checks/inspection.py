@@ -75,6 +75,7 @@ CHECKS: tuple[Entry, ...] = (
     Entry((integrity.ORDER,), integrity.label_order),
     Entry((integrity.IDENTITY,), integrity.data_identity),
     Entry((found.KEPT, found.AGAIN, found.EIGHT_BITS), found.adversarial_images),
+    Entry((answers.AFTERWARDS,), answers.same_afterwards),
     Entry((design.BEYOND,), design.beyond_one_step),
     Entry((design.OTHER,), design.not_the_training_attack),
     Entry((design.UNLIKE,), design.unlike_attacks),
