@@ -12,6 +12,7 @@ from robustpeft.records.audit_record import (
 from robustpeft.records.check import Check
 from robustpeft.records.corruption_error import CorruptionErrors, corruption_errors, corruption_measurements
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
+from robustpeft.records.ladder import Rung, attacker_ladder
 from robustpeft.records.ledger import (
     LedgerRow,
     LedgerSegment,
@@ -21,8 +22,11 @@ from robustpeft.records.ledger import (
     write_parquet,
 )
 from robustpeft.records.long_table import read_records
+from robustpeft.records.minimal_search import MinimalSearch
+from robustpeft.records.norm_distribution import NormDistribution, norm_distribution
 from robustpeft.records.paired import holm, mcnemar
 from robustpeft.records.paired_rates import Paired
+from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
 from robustpeft.records.robust_curve import RobustCurve, robust_curves
 from robustpeft.records.store import read_record, write_json, write_record, write_text
@@ -52,20 +56,27 @@ __all__ = [
     "LedgerRow",
     "LedgerSegment",
     "Measurement",
+    "MinimalSearch",
+    "NormDistribution",
     "Paired",
+    "QueryCurve",
     "Rate",
     "RobustCurve",
     "RunRecord",
+    "Rung",
     "StudyRecord",
     "Subject",
     "TransferRecord",
     "TransferRow",
     "TrialRecord",
+    "attacker_ladder",
     "compact_ledger",
     "corruption_errors",
     "corruption_measurements",
     "holm",
     "mcnemar",
+    "norm_distribution",
+    "query_curves",
     "read_ledger",
     "read_manifest",
     "read_parquet",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from robustpeft.records.check import Check
+from robustpeft.records.minimal_search import MinimalSearch
 from robustpeft.records.rate import Rate
 
 __all__ = ["SCHEMA_VERSION", "AuditRecord", "DataInfo", "GalleryItem", "ImageRow", "Measurement", "Subject"]
@@ -88,6 +89,9 @@ class Measurement:
         forwards: Forward passes spent, in images.
         backwards: Backward passes spent, in images.
         seconds: Wall time.
+        queries: The most questions an image may have cost, of a search without gradients whose questions were counted
+            (`ImageRow.queries`); else None.
+        note: What a reader must know of how it came about; may be empty.
     """
 
     key: str
@@ -101,6 +105,8 @@ class Measurement:
     forwards: int = 0
     backwards: int = 0
     seconds: float = 0.0
+    queries: int | None = None
+    note: str = ""
 
     @property
     def macro_accuracy(self) -> float:
@@ -117,11 +123,17 @@ class ImageRow:
         id: The image's id in its data set.
         label: Its true class.
         predictions: Predicted class under every measurement, by key.
+        queries: By key of a measurement that counts questions, the number of the one that broke it, from 1; nothing
+            where none did.
+        smallest: Norm of the smallest perturbation at which the prediction is wrong, of all that were found; 0 if it is
+            as it is, None if none was found or nobody looked.
     """
 
     id: int
     label: int
     predictions: dict[str, int]
+    queries: dict[str, int] = field(default_factory=dict)
+    smallest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +183,7 @@ class AuditRecord:
         command: The command that gives the record again.
         created: Time of completion, ISO 8601 in UTC.
         environment: Versions, device, threads.
+        minimal: How the smallest perturbations of the rows were looked for; None if they were not.
         checks: What was asked of the audit itself, and the answers; empty if nothing was.
         schema_version: Version of this layout.
     """
@@ -185,6 +198,7 @@ class AuditRecord:
     created: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    minimal: MinimalSearch | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

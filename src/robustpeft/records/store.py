@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,8 @@ from robustpeft.records.audit_record import (
     Subject,
 )
 from robustpeft.records.check import Check
+from robustpeft.records.ladder import attacker_ladder
+from robustpeft.records.minimal_search import MinimalSearch
 from robustpeft.records.rate import Rate
 
 __all__ = ["read_record", "write_json", "write_record", "write_text"]
@@ -47,6 +50,7 @@ def write_record(record: AuditRecord, directory: Path) -> Path:
     """Write a record into `directory` and return the path of its JSON file."""
     plain = record.as_dict()
     rows = plain.pop("rows")
+    plain["ladder"] = [dataclasses.asdict(rung) for rung in attacker_ladder(record)]  # for readers; made anew when read
     text = _json(plain)  # refuses NaN before anything is replaced
     write_text(directory / ROWS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
     write_text(directory / RECORD_FILE, text)
@@ -89,13 +93,14 @@ def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
     data = plain["data"]
     return AuditRecord(
         **{
-            **plain,
+            **{key: value for key, value in plain.items() if key != "ladder"},
             "subject": Subject(**plain["subject"]),
             "data": DataInfo(**{**data, "classes": tuple(data["classes"]), "image_size": tuple(data["image_size"])}),
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
             "gallery": tuple(GalleryItem(**item) for item in plain["gallery"]),
             "rows": tuple(ImageRow(**row) for row in rows),
             "checks": tuple(Check(**check) for check in plain.get("checks", ())),
+            "minimal": MinimalSearch(**plain["minimal"]) if plain.get("minimal") else None,
             "schema_version": SCHEMA_VERSION,
         }
     )
