@@ -227,7 +227,7 @@ def _turned(state: HardLabelState, over: Tensor) -> HardLabelState:
 
 def _replaced(state: HardLabelState, **changes: Tensor) -> HardLabelState:
     """Return the state with these fields changed, each in the type it had."""
-    return state.with_tensors(state.tensors() | {name: value for name, value in changes.items()})
+    return state.with_tensors(state.tensors() | changes)
 
 
 def _towards_random_pixels(target: Target) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What does an attacker achieve who has the public network, but not what was trained? Images made there, judged here."""
+"""What does an attacker achieve who has the public network alone? Images made there, judged here."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def _public(model: Attackable, setting: Setting) -> Public:
     right = int((own.argmax(dim=1) == labels).sum())
     if embedded is None:
         return Public(twin, right, "its own head")
-    means = torch.stack([embedded[labels == c].mean(dim=0) for c in labels.unique()])
-    classes, width = labels.unique(), max(len(setting.classes), int(labels.max()) + 1)
+    classes, width = torch.tensor(sorted(set(labels.tolist()))), max(len(setting.classes), int(labels.max()) + 1)
+    means = torch.stack([embedded[labels == c].mean(dim=0) for c in classes])
     nearest = classes[torch.cdist(embedded, means).argmin(dim=1)]
     if int((nearest == labels).sum()) <= right:
         return Public(twin, right, "its own head")

@@ -74,13 +74,15 @@ def _accident(record: AuditRecord) -> Rung:
     found = [m for m in record.of("perturbation") if m.name not in _CONTRIVED]
     if not found:
         words = "I do nothing; noise, blur or dirt may do it for me."
-        return Rung("accident", title, words, missing=_absent("no noise, blur or drop was tried", "--corruptions 1,3,5"))
+        why = _absent("no noise, blur or drop was tried", "--corruptions 1,3,5")
+        return Rung("accident", title, words, missing=why)
     kept = {m.key: _kept(record, [m]) for m in found}
     worst = min(found, key=lambda m: kept[m.key][0].count)
     correct, turned = kept[worst.key]
     kind = worst.settings.get("kind") if worst.name == "corruption" else None
     named = str(kind or worst.name.rsplit(":", 1)[-1]).replace("_", " ")
-    words = f"I did nothing: {named}, strength {worst.strength:g}, was the worst of {len(found)} that happened by chance."
+    strength = "" if worst.strength is None else f", strength {worst.strength:g},"
+    words = f"I did nothing: {named}{strength} was the worst of {len(found)} things that happened by chance."
     return Rung(
         "accident", title, words, correct, turned, (worst.key,), questions=worst.forwards, seconds=worst.seconds
     )
@@ -147,7 +149,7 @@ def _full_knowledge(record: AuditRecord, threat: dict[str, Any] | None) -> Rung:
 
 def _asked(record: AuditRecord, curve: QueryCurve, budget: int) -> int:
     """Return how many questions were put when nobody had put more than the budget about one image."""
-    clean = [row for row in record.rows if row.predictions["clean"] == row.label]
+    clean = [row for row in record.rows if row.predictions.get("clean") == row.label]
     return sum(min(row.queries.get(curve.key, curve.budget), budget) for row in clean)
 
 
@@ -158,8 +160,8 @@ def _kept(record: AuditRecord, found: Sequence[Measurement]) -> tuple[Rate, Rate
     """
     if not record.rows:
         return min((m.correct for m in found), key=lambda rate: rate.fraction), None
-    clean = [row for row in record.rows if row.predictions["clean"] == row.label]
-    kept = sum(all(row.predictions[m.key] == row.label for m in found) for row in clean)
+    clean = [row for row in record.rows if row.predictions.get("clean") == row.label]
+    kept = sum(all(row.predictions.get(m.key) == row.label for m in found) for row in clean)
     return Rate(kept, len(record.rows)), Rate(len(clean) - kept, len(clean))
 
 

@@ -56,7 +56,7 @@ def query_curves(record: AuditRecord) -> tuple[QueryCurve, ...]:
 
 def _points(record: AuditRecord, key: str) -> tuple[tuple[int, Rate], ...]:
     total = len(record.rows)
-    left = sum(row.predictions["clean"] == row.label for row in record.rows)
+    left = sum(row.predictions.get("clean") == row.label for row in record.rows)
     points = [(0, Rate(left, total))]
     for asked in sorted(row.queries[key] for row in record.rows if key in row.queries):
         left -= 1

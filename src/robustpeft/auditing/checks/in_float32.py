@@ -1,4 +1,4 @@
-"""What would a model answer if none of its products were rounded to half precision? The same code, its casts left out."""
+"""What would a model answer if nothing were rounded to half precision? The same code, its casts left out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ __all__ = ["InFloat32"]
 _NARROW = (torch.float16, torch.bfloat16)
 
 
-class InFloat32(TorchDispatchMode):
+class InFloat32(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, a cast to half precision gives float32: that of autocast, and any other.
 
     A cast has the gradient of the identity, so what is differentiated stays the same; what goes is the rounding, in
     which the small differences between two answers are lost. Whatever else rounds (levels, thresholds, bytes) stays.
     Parameters that are kept in half precision are not touched: such a model must be looked at in its own precision.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, function: Any, kinds: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None

@@ -89,6 +89,7 @@ CHECKS: tuple[Entry, ...] = (
     Entry((convergence.STARTS,), convergence.more_starts),
     Entry((convergence.SIZES,), convergence.step_sizes),
     Entry((other_routes.FREE,), other_routes.gradient_free),
+    Entry((other_routes.LABELS,), other_routes.hard_label),
     Entry((other_routes.NOISE,), other_routes.noise),
     Entry((other_routes.TRANSFER, other_routes.UNDEFENDED), other_routes.transfer),
     Entry((statistics.INTERVAL,), statistics.narrow_interval),

@@ -128,7 +128,9 @@ def eval_mode(case: Case) -> Check:
         return MODE.fails(f"In training mode after one forward pass: {', '.join(training[:3])}.")
     left = [] if case.model.training else _in_training(case.model)
     if left and (change := _change_by_mode(case, left)) > _SLACK_OF_MODE:
-        return MODE.fails(f"Left in training mode: {', '.join(left[:3])}; answers change by {change:.2g} of themselves.")
+        return MODE.fails(
+            f"Left in training mode: {', '.join(left[:3])}; answers change by {change:.2g} of themselves."
+        )
     return MODE.passes(f"All {sum(1 for _ in twin.modules())} modules answer in eval mode.")
 
 
