@@ -109,6 +109,11 @@ class Measurement:
     note: str = ""
 
     @property
+    def at_one_radius(self) -> bool:
+        """Whether it is an attack that audits try within the largest radius alone: a black box, or transfer."""
+        return self.kind == "attack" and (self.queries is not None or self.name == "transfer")
+
+    @property
     def macro_accuracy(self) -> float:
         """Mean over the classes that occur of the accuracy within the class; in [0, 1]."""
         shares = [r.fraction for r in self.per_class if r.n]

@@ -21,7 +21,7 @@ class Entry:
 
     Args:
         label: The model.
-        cell: Share of all images still recognised, its interval, and the counts and cost behind it.
+        cell: Share of all images still recognised, its interval, and the counts and cost behind it; the cost last.
         correct: The same as a rate; None if it was not measured.
         missing: Why not, and how to measure it; empty where there is a number.
     """
@@ -99,7 +99,7 @@ def _entry(label: str, rung: Rung) -> Entry:
     if rung.correct is None:
         return Entry(label, Cell("not measured", notes=(rung.missing,)), None, rung.missing)
     cell = rate_cell(rung.correct)
-    turned = "" if rung.turned is None else f"turned {count_text(rung.turned)} recognised when left alone"
+    turned = "" if rung.turned is None else f"turned {count_text(rung.turned)}"
     named = rung.what[0].replace("_", " ").replace("@", " ") if rung.key == "accident" else ""
     notes = tuple(note for note in (named, turned, _cost(rung)) if note)
     return Entry(label, Cell(cell.value, cell.interval, (*cell.notes, *notes)), rung.correct, "")

@@ -46,10 +46,11 @@ def terminal_ladder(records: Sequence[AuditRecord]) -> RichTable | None:
         shown.add_column(Text(label), justify="right", min_width=_NUMBER_WIDTH)
     missing: dict[str, None] = {}
     for step in ladder.steps:
-        cells = [_cell(entry.cell) if not entry.missing else Text("not measured", "dim") for entry in step.entries]
+        cells = [Text("not measured", "dim") if entry.missing else _rung(entry.cell) for entry in step.entries]
         shown.add_row(Text(step.title, style="bold").append(f"\n{step.words}", style="dim not bold"), *cells)
         missing.update(dict.fromkeys(entry.missing for entry in step.entries if entry.missing))
-    shown.caption = "\n".join(["still recognised, of all images, and 95 % interval", *missing])
+    count = f"{records[0].data.n:,} images: the share still recognised, its 95 % interval in percent, and what it cost"
+    shown.caption = "\n".join([count, *missing])
     shown.caption_justify = "left"
     return shown
 
@@ -90,6 +91,11 @@ def _cell(cell: Cell) -> Text:
     text = Text(cell.value.replace(", ", "\n") if cell.interval == "" else cell.value)
     text.append(f"\n{_narrow(cell.interval)}" if cell.interval else "", style="dim")
     return text
+
+
+def _rung(cell: Cell) -> Text:
+    """Return share, interval and cost, the cost in short lines."""
+    return _cell(cell).append("\n" + cell.notes[-1].replace(" in all", "").replace(", ", "\n"), style="dim")
 
 
 def _narrow(interval: str) -> str:

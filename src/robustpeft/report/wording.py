@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _ACRONYMS = {
-    "transfer": "Transfer from the public network",
     "fgsm": "FGSM",
     "pgd": "PGD",
     "apgd_ce": "APGD-CE",
