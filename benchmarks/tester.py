@@ -4,6 +4,7 @@
     python benchmarks/tester.py --only k_winners   # one of them
 
 A specimen is found if a check that it names as right says "warn" or "fail", or if the audit refuses to give a number.
+Spoiled images are those of the honest model, changed on their way from the attack to the checks as a disk would.
 Sensitivity is the share of specimens found, specificity the share of honest models about which no check speaks up.
 Checks of the number of images (group "statistics") are left out: they are about the data, not the model. The clean
 accuracy on validation images is given to every audit as what was claimed; for a broken model, the unbroken one's.
@@ -12,18 +13,21 @@ accuracy on validation images is given to every audit as what was claimed; for a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+import unittest.mock
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 import robustpeft as rp
-from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks import FGSM, PGD, Stage
 from robustpeft.auditing import AuditedData, AuditPlan, run_audit
-from robustpeft.auditing.specimens import HONEST, SPECIMENS
+from robustpeft.auditing.checks import Keepsake
+from robustpeft.auditing.specimens import HONEST, SPECIMENS, SPOILED
 from robustpeft.data.image_data import ImageData
 from robustpeft.errors import UserError
 from robustpeft.records import Check, Rate, Subject
@@ -50,7 +54,9 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "no_inner_optimisation": ("B4",),
     "class_count": ("B5",),
     "gradient_free": ("B6", "D7"),
+    "hard_label": ("B6", "D7"),
     "stateless": ("B7",),
+    "same_afterwards": ("B7",),
     "gradient_true": ("C1", "D7", "D19"),  # asks outright what D7 concludes from other attacks
     "stable_predictions": ("C2",),
     "same_model": ("C5",),
@@ -109,7 +115,7 @@ def main() -> None:
     )
     claimed = rate_of(honest, data)
 
-    only = set(arguments.only) or SPECIMENS.keys() | HONEST.keys()
+    only = set(arguments.only) or SPECIMENS.keys() | HONEST.keys() | SPOILED.keys()
     print("| broken model | right checks | found | what the audit said | s |\n|---|---|---|---|---|")
     found: dict[str, bool] = {}
     for specimen in (SPECIMENS[name] for name in SPECIMENS if name in only):
@@ -117,6 +123,14 @@ def main() -> None:
         found[specimen.name] = said.finds(specimen.expected)
         verdict = "yes" if found[specimen.name] else "NO" if specimen.must_be_found else "no, need not"
         print(f"| {specimen.name} | {' '.join(specimen.expected)} | {verdict} | {said} | {seconds:.0f} |", flush=True)
+    print("\n| spoiled images | right checks | found | what the audit said | s |\n|---|---|---|---|---|")
+    noticed: list[bool] = []
+    for spoiled in (SPOILED[name] for name in SPOILED if name in only):
+        with spoiling(spoiled.spoil):
+            said, seconds = hear(honest, data, plan, claimed)
+        noticed.append(said.finds(spoiled.expected))
+        verdict = "yes" if noticed[-1] else "NO"
+        print(f"| {spoiled.name} | {' '.join(spoiled.expected)} | {verdict} | {said} | {seconds:.0f} |", flush=True)
     print("\n| honest model | why suspected | what the audit said | s |\n|---|---|---|---|")
     spoken: dict[str, Spoken] = {}
     for entry in (HONEST[name] for name in HONEST if name in only):
@@ -125,9 +139,22 @@ def main() -> None:
         print(f"| {entry.name} | {entry.why_suspected} | {spoken[entry.name]} | {seconds:.0f} |", flush=True)
     due = [found[name] for name in found if SPECIMENS[name].must_be_found]
     print(f"\nSensitivity: {sum(due)} of {len(due)} broken models found by a right check.")
+    print(f"Spoiled images: {sum(noticed)} of {len(noticed)} kinds found by a right check.")
     calm = sum(said.silent() for said in spoken.values())
     mild = sum(not (said.failed or said.refused or said.crashed) for said in spoken.values())
     print(f"Specificity: {calm} of {len(spoken)} honest models left in peace; {mild} without a check that failed.")
+
+
+@contextlib.contextmanager
+def spoiling(spoil: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Let the adversarial images that checks look at be spoiled ones."""
+    keep = Keepsake.keep
+
+    def keep_spoiled(keepsake: Keepsake, image: int, stage: Stage, point: torch.Tensor) -> None:
+        keep(keepsake, image, stage, spoil(point[None])[0])
+
+    with unittest.mock.patch.object(Keepsake, "keep", keep_spoiled):
+        yield
 
 
 def hear(model: nn.Module, data: ImageData, plan: AuditPlan, claimed: Rate) -> tuple[Spoken, float]:

@@ -7,6 +7,7 @@ from .attacks import (
     FMN as FMN,
     PGD as PGD,
     AutoAttack as AutoAttack,
+    HardLabel as HardLabel,
     Square as Square,
 )
 from .auditing import AuditPlan as AuditPlan

@@ -1,6 +1,6 @@
 import pytest
 
-from robustpeft.attacks import ATTACK_AXIS, FGSM, PGD
+from robustpeft.attacks import ATTACK_AXIS, FAB, FGSM, PGD, AutoAttack, HardLabel, Square
 from robustpeft.auditing import AuditPlan, default_perturbations
 from robustpeft.errors import UserError
 from robustpeft.perturbations import PERTURBATIONS, PatchDrop, Perturbation
@@ -82,3 +82,12 @@ def test_corruptions_come_on_top_of_the_perturbations_once():
 def test_corruptions_that_are_no_severities_are_refused(severities):
     with pytest.raises(UserError, match=r"severit|corruptions"):
         AuditPlan(epsilons=(0.1,), corruptions=severities)
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(steps=3), AutoAttack(), Square(restarts=2), HardLabel(restarts=2), FAB()], ids=lambda a: str(a)[:12]
+)
+def test_a_black_box_must_count_its_questions(attack):
+    with pytest.raises(UserError, match="without gradients and in one run"):
+        AuditPlan(epsilons=(0.1,), black_box=(attack,))
+    assert AuditPlan(epsilons=(0.1,), black_box=(Square(queries=9), HardLabel())).black_box

@@ -8,7 +8,13 @@ from robustpeft.attacks import ATTACKS
 from robustpeft.attacks.ensemble import Ensemble
 from robustpeft.types import name_of
 
-FEW = {"apgd": {"steps": 12}, "fab": {"steps": 8}, "fmn": {"steps": 12}, "square": {"queries": 40}}
+FEW = {
+    "apgd": {"steps": 12},
+    "fab": {"steps": 8},
+    "fmn": {"steps": 12},
+    "square": {"queries": 40},
+    "hard_label": {"queries": 60},
+}
 
 
 def shortened(attack):

@@ -154,6 +154,9 @@ def test_the_result_is_in_the_ball_and_in_the_box(attack, threat, net, images, l
 
 
 def test_the_loss_grows(attack, threat, row_by_row, images, labels):
+    if any(stage.course(4).labels_only for stage in attack.stages(4)):
+        pytest.skip("it is never told a loss")
+
     def loss(images):
         return nn.functional.cross_entropy(row_by_row(images), labels, reduction="none")
 

@@ -39,3 +39,14 @@ def test_the_estimate_counts_passes(digits):
     more = estimate(model, digits.test, dataclasses.replace(PLAN, checks="none", images=None), 10)
     assert more.passes == 40 * 11
     assert estimate(model, digits.test, PLAN, 10).passes > found.passes
+
+
+def test_who_pays_for_questions_and_smallest_perturbations():
+    quick, standard, full = (with_profile(PLAN, name) for name in ("quick", "standard", "full"))
+    assert quick.black_box == ()
+    assert [attack.course(10).passes for attack in standard.black_box] == [5000]
+    assert [attack.course(10).labels_only for attack in full.black_box] == [False, True]
+    assert (quick.minimal_norms, standard.minimal_norms, full.minimal_norms) == (False, False, True)
+    other = with_profile(dataclasses.replace(PLAN, norm="l1"), "full")
+    assert not other.minimal_norms
+    assert not any(attack.course(10).labels_only for attack in other.black_box)

@@ -11,6 +11,7 @@ from robustpeft.attacks.fab import FAB
 from robustpeft.attacks.fgsm import FGSM
 from robustpeft.attacks.findings import Findings
 from robustpeft.attacks.fmn import FMN
+from robustpeft.attacks.hard_label import HardLabel
 from robustpeft.attacks.judge import Judge
 from robustpeft.attacks.losses import LOSSES, AttackLoss, margin
 from robustpeft.attacks.low_precision import Missed, search_again
@@ -41,6 +42,7 @@ __all__ = [
     "Driver",
     "DriverProgress",
     "Findings",
+    "HardLabel",
     "Judge",
     "Query",
     "Search",
@@ -61,6 +63,7 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "fab": FAB,
     "fmn": FMN,
     "square": Square,
+    "hard_label": HardLabel,
     "autoattack": AutoAttack,
 }
 

@@ -45,6 +45,7 @@ class Driver:
         observer: Called whenever runs have ended.
         on_found: Called with every image that breaks the model: id, stage, adversarial image (3, h, w); not again for
             those that the ledger holds already.
+        on_end: Called once all is done with what was attacked: a view that has answered every question of the plan.
     """
 
     slots: int | None = None
@@ -56,6 +57,7 @@ class Driver:
     seal: str = ""
     observer: Callable[[Progress], None] | None = None
     on_found: Callable[[int, Stage, Tensor], None] | None = None
+    on_end: Callable[[Classifier], None] | None = None
 
     def __post_init__(self) -> None:
         if self.slots is not None and self.slots < 1:
@@ -124,6 +126,8 @@ class Driver:
                 segment = stack.enter_context(LedgerSegment(self.directory, self.shard, header))
                 todo.resume(segment, self.directory, self.snapshot_share, header, keep=self.keep_images)
             findings = todo.run()
+            if self.on_end is not None:
+                self.on_end(todo.view)
         if self.directory is not None and self.shard == (0, 1):
             compact_ledger(self.directory)
         return findings

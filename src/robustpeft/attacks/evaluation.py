@@ -39,6 +39,11 @@ class Reply:
     loss: Tensor | None = None
     gradient: Tensor | None = None
 
+    def labels_alone(self) -> Reply:
+        """Return what is left for one who is told the predicted class only: 1 there, 0 elsewhere."""
+        chosen = self.logits.argmax(dim=1, keepdim=True)
+        return Reply(self.points, torch.zeros_like(self.logits).scatter_(1, chosen, 1.0))
+
 
 class Health:
     """Remembers, on the device and without waiting for it, whether every answer so far meant something."""

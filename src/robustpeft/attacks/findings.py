@@ -63,7 +63,7 @@ class Findings:
 
     def worst(self, image: int, threat: int) -> LedgerRow | None:
         """Return the first row that shows any attack breaking this image within this threat; None if none did."""
-        for attack in range(len(self.plan.attacks)):
+        for attack in range(len(self.plan.all_attacks)):
             if (row := self.broke(image, attack, threat)) is not None:
                 return row
         return None

@@ -64,7 +64,9 @@ def search_again(driver: Driver, model: Classifier, split: Split, findings: Find
         return Missed((0,) * len(threats), (0,) * len(threats))
     places = torch.tensor(sorted(chosen))
     directory = None if driver.directory is None else driver.directory / "float32"
-    again = dataclasses.replace(driver, precision="float32", directory=directory, observer=None, on_found=None)
+    again = dataclasses.replace(
+        driver, precision="float32", directory=directory, observer=None, on_found=None, on_end=None
+    )
     found = again.run(model, split.subset(places), plan)
     sample = [ids[place] for place in places.tolist()]
     before = [held[threat][places] for threat in threats]

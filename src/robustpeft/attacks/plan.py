@@ -25,6 +25,8 @@ class AttackPlan:
         attacks: In the order in which they are tried, cheap before costly.
         threats: In the order in which they are tried; of one norm, the smaller radius first.
         seed: Of all randomness.
+        narrow: Attacks that are tried within the last threat alone, after the others, on every image: what they take
+            to break it, an image broken within a smaller radius would not tell.
         cascade: An image that one attack broke within a threat is not tried again by later ones: the worst case over
             all attacks at the lowest cost, without a rate for each of them.
 
@@ -35,10 +37,11 @@ class AttackPlan:
     attacks: tuple[Attack, ...]
     threats: tuple[Threat, ...]
     seed: int = 0
+    narrow: tuple[Attack, ...] = ()
     cascade: bool = False
 
     def __post_init__(self) -> None:
-        if not self.attacks or not self.threats:
+        if not self.all_attacks or not self.threats:
             raise UserError("a plan needs at least one attack and one threat")
         for place, later in enumerate(self.threats):
             for earlier in self.threats[:place]:
@@ -47,13 +50,22 @@ class AttackPlan:
                 if str(earlier) == str(later):
                     raise UserError(f"two threats have one name, {later}: {earlier!r} and {later!r}")
 
+    @property
+    def all_attacks(self) -> tuple[Attack, ...]:
+        """The attacks by the number that stages and findings know them by: those of all threats, then the narrow."""
+        return (*self.attacks, *self.narrow)
+
+    def threats_of(self, attack: int) -> range:
+        """Return within which threats, by number, the attack of this number is tried."""
+        return range(0 if attack < len(self.attacks) else len(self.threats) - 1, len(self.threats))
+
     def stages(self, classes: int, table: dict[str, type]) -> tuple[Stage, ...]:
-        """Return what is done on a model with so many classes: attack by attack, each within all threats."""
+        """Return what is done on a model with so many classes: attack by attack, each within all its threats."""
         return tuple(
-            Stage(attack, threat, number, search, f"{attack}.{_label(self.attacks[attack], number, search, table)}")
-            for attack in range(len(self.attacks))
-            for threat in range(len(self.threats))
-            for number, search in enumerate(self.attacks[attack].stages(classes))
+            Stage(attack, threat, number, search, f"{attack}.{_label(value, number, search, table)}")
+            for attack, value in enumerate(self.all_attacks)
+            for threat in self.threats_of(attack)
+            for number, search in enumerate(value.stages(classes))
         )
 
 

@@ -37,6 +37,7 @@ class Course:
         samples: Answers averaged in each pass, for models that answer at random.
         needs_clean: The target must hold the logits of the clean images.
         inside: It looks only within the threat; if not, what lies outside does not count as found.
+        labels_only: It is told the predicted class and nothing else: the logits of a reply are 1 there and 0 elsewhere.
         unseen_end: Where the run ends is its answer, and nobody has looked there; otherwise the best point seen is.
     """
 
@@ -48,6 +49,7 @@ class Course:
     samples: int = 1
     needs_clean: bool = False
     inside: bool = True
+    labels_only: bool = False
     unseen_end: bool = False
 
     def needs_gradient(self, passes: int) -> bool:
@@ -140,7 +142,7 @@ class Search(Attack, Generic[S]):
                 )
                 if not course.unseen_end:
                     best.offer(reply)
-                state = self.update(here, state, reply)
+                state = self.update(here, state, reply.labels_alone() if course.labels_only else reply)
                 if state.done is not None and bool(state.done.all()):
                     break
             if course.unseen_end:

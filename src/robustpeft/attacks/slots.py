@@ -182,7 +182,7 @@ class Slots:
                 for job in carried
             ),
         )
-        self._state = search.update(here, self._state, reply)
+        self._state = search.update(here, self._state, reply.labels_alone() if course.labels_only else reply)
         points, wrong, margins, done = self._look(here, reply.points, reply.logits)
         active = [(slot, job) for slot, job in enumerate(self._slots) if job is not None]
         seconds = (time.perf_counter() - start) / len(active)

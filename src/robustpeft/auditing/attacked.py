@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import PGD, AttackPlan, Driver, DriverProgress, Findings, Search, Square, Stage
+from robustpeft.attacks import PGD, Attack, AttackPlan, Driver, DriverProgress, Findings, Search, Square, Stage
 from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
 from robustpeft.auditing.measure import Answer, Outcome, Setting
@@ -30,7 +31,7 @@ class Attacked:
     Args:
         model: Attacked through its frozen view, judged as it is.
         plan: Attacks and radii.
-        conditions: Those of the plan that are attacks, attack by attack, radii ascending.
+        conditions: Those of the plan that are attacks, attack by attack, radii ascending; then its black boxes.
         ledger: Directory in which every result is kept as soon as it is there; None keeps them in memory.
         keepsake: Where what the checks need is left.
         seal: Digest of what was fixed beforehand, for the ledger.
@@ -42,6 +43,14 @@ class Attacked:
     ledger: Path | None = None
     keepsake: Keepsake = field(default_factory=lambda: Keepsake(0))
     seal: str = ""
+
+    @functools.cached_property
+    def places(self) -> dict[tuple[int, int], Condition]:
+        """The conditions by the numbers of their attack and threat."""
+        radii, boxes = len(self.plan.epsilons), len(self.plan.black_box)
+        whole = [(attack, threat) for attack in range(len(self.plan.attacks)) for threat in range(radii)]
+        narrow = [(len(self.plan.attacks) + box, radii - 1) for box in range(boxes)]
+        return dict(zip((*whole, *narrow), self.conditions, strict=True))
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:
@@ -55,7 +64,7 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
     """
     if not attacked.conditions:
         return {}
-    plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed)
+    plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed, attacked.plan.black_box)
     keeper = _Keeper(attacked, setting, pace)
     driver = Driver(
         slots=setting.width,
@@ -63,17 +72,18 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         keep_images="first" if attacked.plan.keep_images and attacked.ledger is not None else "none",
         observer=keeper.tell,
         on_found=keeper.keep,
+        on_end=attacked.keepsake.see,
         seal=attacked.seal,
     )
     findings = driver.run(attacked.model, setting.split, plan)
     attacked.keepsake.findings = findings
     outcomes = {
-        condition: _outcome(condition, divmod(number, len(plan.threats)), findings, setting, clean)
-        for number, condition in enumerate(attacked.conditions)
+        condition: _outcome(condition, place, findings, setting, clean) for place, condition in attacked.places.items()
     }
-    last = attacked.conditions[-1]
-    keeper.find_again(findings, plan)
-    outcomes[last].answers.update(keeper.answers(last))
+    if plan.attacks:
+        last = attacked.places[len(plan.attacks) - 1, len(plan.threats) - 1]
+        keeper.find_again(findings, plan)
+        outcomes[last].answers.update(keeper.answers(last))
     return outcomes
 
 
@@ -88,12 +98,14 @@ def _outcome(
             predictions[row] = broken.prediction
     keys = {s.key(findings.plan) for s in findings.stages if (s.attack, s.threat) == place}
     rows = [row for row in findings.rows.values() if row.stage in keys]
+    asked = {row.image: row.step for row in rows if row.broken} if condition.queries is not None else {}
     return Outcome(
         predictions,
         {},
         sum(row.forwards for row in rows),
         sum(row.backwards for row in rows),
         sum(row.seconds for row in rows),
+        asked,
     )
 
 
@@ -110,12 +122,13 @@ class _Keeper:
     def tell(self, progress: DriverProgress) -> None:
         """Pass on where the driver stands: of an attack in stages, an image is done when its last stage is."""
         stage = progress.stage
-        attack = self._attacked.plan.attacks[stage.attack]
+        condition = self._attacked.places[stage.attack, stage.threat]
+        attack = condition.change
+        assert isinstance(attack, Attack)
         over = progress.ended and stage.number + 1 == len(attack.stages(len(self._setting.classes)))
         left = 0 if over else max(progress.images - progress.done, 1)
         if left == self._n:
             return
-        condition = self._attacked.conditions[stage.attack * len(self._attacked.plan.threats) + stage.threat]
         correct = max(progress.correct - left, 0)
         self._pace.tell(condition, self._n - left, correct, time.perf_counter() - self._start)
         if over:

@@ -27,11 +27,15 @@ class Condition:
         key: Unique within the audit, for example ``clean``, ``pgd@linf:0.1``, ``patch_drop@0.3``.
         change: The attack or perturbation; None for the clean images.
         threat: Of an attack; else None.
+        queries: The most questions an image may cost, of an attack whose questions are counted; else None.
+        borrowed: The images are attacked on the model without its adapter, and judged on this one.
     """
 
     key: str
     change: Attack | Perturbation | None = None
     threat: Threat | None = None
+    queries: int | None = None
+    borrowed: bool = False
 
     @property
     def kind(self) -> Literal["clean", "attack", "perturbation"]:
@@ -45,6 +49,8 @@ class Condition:
         """Table name of the attack or perturbation, ``package.module:Class`` if it has none; ``clean`` otherwise."""
         if self.change is None:
             return "clean"
+        if self.borrowed:
+            return "transfer"
         return name_of({**ATTACKS, **PERTURBATIONS}, self.change)
 
     @property
@@ -86,8 +92,12 @@ class Condition:
 def conditions_of(plan: AuditPlan, image_size: tuple[int, int]) -> tuple[Condition, ...]:
     """Return what the plan measures on images of this height and width, the clean images first."""
     attacks = (Condition(_key(attack, threat), attack, threat) for attack in plan.attacks for threat in plan.threats)
+    boxes = (
+        Condition(_key(attack, plan.threats[-1]), attack, plan.threats[-1], attack.stages(10)[0].course(10).passes)
+        for attack in plan.black_box
+    )
     perturbations = (Condition(_key(change), change) for change in plan.perturbations_for(image_size))
-    return _distinct([Condition("clean"), *attacks, *perturbations])
+    return _distinct([Condition("clean"), *attacks, *boxes, *perturbations])
 
 
 def _key(change: Attack | Perturbation, threat: Threat | None = None) -> str:

@@ -19,21 +19,23 @@ class Effort:
         draws: Random perturbations tried on every image.
         queries: Looks of the search without gradients.
         sweep: Try other step sizes too.
+        labels: Search by labels alone too, if the plan does not.
     """
 
     images: int
     draws: int
     queries: int
     sweep: bool = False
+    labels: bool = False
 
 
 EFFORTS: Mapping[str, Effort] = {
     "brief": Effort(images=16, draws=20, queries=50),
     "quick": Effort(images=32, draws=50, queries=100),
     "standard": Effort(images=32, draws=200, queries=500, sweep=True),
-    "full": Effort(images=64, draws=1000, queries=1000, sweep=True),
+    "full": Effort(images=64, draws=1000, queries=1000, sweep=True, labels=True),
 }
-"""The most passes an image that holds: brief about 350, quick 450, standard 2,000, full 5,000."""
+"""The most passes an image that holds: brief about 350, quick 450, standard 2,000, full 6,000."""
 
 
 def find_effort(name: str) -> Effort | None:

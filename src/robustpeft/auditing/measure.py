@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -63,6 +63,8 @@ class Outcome:
         forwards: Forward passes in images, the one for the predictions included.
         backwards: Backward passes in images.
         seconds: Wall time, reading the images included.
+        asked: By image id, the number of the question that broke it; where questions are counted.
+        note: What a reader must know of how it came about.
     """
 
     predictions: Tensor
@@ -70,6 +72,8 @@ class Outcome:
     forwards: int
     backwards: int
     seconds: float
+    asked: dict[int, int] = field(default_factory=dict)
+    note: str = ""
 
 
 def measure(condition: Condition, setting: Setting, pace: Pace) -> Outcome:

@@ -30,6 +30,12 @@ class AuditPlan:
             (``PGD(keep="last")``) is refused: it would make a model look better than it is.
         perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
         corruptions: Severities, 1 to 5, at which the 15 common corruptions come on top of them: 15 forwards each.
+        black_box: Searches without gradients, on every image within the largest radius alone, so that the query that
+            broke it can be counted: ``(Square(queries=4999),)`` is 5,000 of them, its first point being one.
+        transfer: Images made on the model without its adapter, if it has one, are judged within the largest radius:
+            21 forwards and 20 backwards of that model and 1 forward an image.
+        minimal_norms: Look for the smallest perturbation of every image (FMN, 101 forwards and 100 backwards); for
+            Linf and L2.
         images: At most this many images, a stratified subset; None for all.
         batch_size: Images per forward pass, at least 1; without influence on the result.
         gallery: Images kept to be looked at, at least 0.
@@ -46,6 +52,9 @@ class AuditPlan:
     attacks: tuple[Attack, ...] = (FGSM(), PGD(steps=20), PGD(steps=20, loss="margin"))
     perturbations: tuple[Perturbation, ...] | None = None
     corruptions: tuple[int, ...] = ()
+    black_box: tuple[Attack, ...] = ()
+    transfer: bool = True
+    minimal_norms: bool = False
     images: int | None = 1000
     batch_size: int = 128
     gallery: int = 6
@@ -59,6 +68,8 @@ class AuditPlan:
         _check_values("corruptions", corruption_suite(self.corruptions), Perturbation)
         if 0 in self.corruptions:
             raise UserError(f"corruptions must be severities from 1 to 5; got {self.corruptions}")
+        _check_values("black_box", self.black_box, Attack)
+        self._check_black_box()
         if any(isinstance(attack, PGD) and attack.keep == "last" for attack in self.attacks):
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
@@ -87,8 +98,17 @@ class AuditPlan:
         radii = [threat.epsilon for threat in self.threats]  # each has checked its own
         if 0 in radii or radii != sorted(set(radii)):
             raise UserError(f"epsilons must be above 0 and ascending; got {self.epsilons}")
-        if self.attacks and not self.epsilons:
+        if (self.attacks or self.black_box) and not self.epsilons:
             raise UserError("attacks need at least one epsilon; give epsilons, or attacks=() for no attacks")
+
+    def _check_black_box(self) -> None:
+        for attack in self.black_box:
+            stages = attack.stages(10)
+            if len(stages) != 1 or stages[0].course(10).gradients or stages[0].course(10).runs != 1:
+                raise UserError(
+                    f"black_box takes searches without gradients and in one run, whose queries can be counted "
+                    f"(square, hard_label); got {attack}"
+                )
 
 
 def _check_values(field: str, values: object, wanted: type) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robustpeft.attacks import Attack, Judge
+from robustpeft.attacks import Judge
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import check_gradients
 from robustpeft.auditing.attacked import Attacked, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
+from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed
 from robustpeft.auditing.checks import Inspection
 from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.environment import describe_environment
@@ -24,11 +25,12 @@ from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Observer, Pace
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.auditing.sealing import seal_audit
+from robustpeft.auditing.smallest import find_smallest
 from robustpeft.auditing.tally import image_rows, measurement
 from robustpeft.errors import UserError
 from robustpeft.perturbations import Perturbation
 from robustpeft.records import AuditRecord, DataInfo, GalleryItem, Subject
-from robustpeft.types import Classifier, Split, check_labels
+from robustpeft.types import Attackable, Classifier, Split, check_labels
 
 __all__ = ["run_audit"]
 
@@ -91,12 +93,17 @@ def run_audit(
     seal = seal_audit(model, taken, plan, seed=seed, classes=data.classes, image_size=image_size)
     _log.info("%s: sealed as %s", subject.label, seal.digest)
     inspection = Inspection.begin(model, setting, plan, subject)
-    pace = Pace(conditions, len(taken), observer)
-    clean = measure(conditions[0], setting, pace)
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
+    borrowed = borrowed_condition(plan, model, subject)
+    others = conditions[1 + len(attacks) :]
+    pace = Pace((conditions[0], *attacks, *([borrowed] if borrowed else []), *others), len(taken), observer)
+    clean = measure(conditions[0], setting, pace)
     attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake, seal.digest)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
-    for condition in conditions[1 + len(attacks) :]:
+    if borrowed is not None and isinstance(model, Attackable):
+        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace)
+    smallest = find_smallest(model, plan, setting, clean, inspection.keepsake.findings)
+    for condition in others:
         outcomes[condition] = measure(condition, setting, pace)
     return AuditRecord(
         subject=subject,
@@ -104,7 +111,13 @@ def run_audit(
             data.name, data.split, len(taken), data.classes, image_size, taken.digest, data.note, data.outside
         ),
         measurements=tuple(measurement(c, o, taken.labels, len(data.classes)) for c, o in outcomes.items()),
-        rows=image_rows(taken, {c.key: o.predictions for c, o in outcomes.items()}),
+        rows=image_rows(
+            taken,
+            {c.key: o.predictions for c, o in outcomes.items()},
+            {c.key: o.asked for c, o in outcomes.items()},
+            smallest.sizes,
+        ),
+        minimal=smallest.search,
         gallery=_gallery(shown, outcomes),
         seed=seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -134,7 +147,7 @@ def _rehearse(setting: Setting, plan: AuditPlan) -> tuple[tuple[int, int], tuple
 
 def _gallery(shown: Mapping[int, int], outcomes: Mapping[Condition, Outcome]) -> tuple[GalleryItem, ...]:
     """Show the last attack of the plan at its largest epsilon, the radius that reports call the main one."""
-    attacks = [condition for condition in outcomes if isinstance(condition.change, Attack)]
+    attacks = [condition for condition, outcome in outcomes.items() if condition.threat is not None and outcome.answers]
     if not attacks:
         return ()
     clean = next(outcome for condition, outcome in outcomes.items() if condition.kind == "clean")

@@ -38,18 +38,34 @@ def measurement(condition: Condition, outcome: Outcome, labels: Tensor, num_clas
         forwards=outcome.forwards,
         backwards=outcome.backwards,
         seconds=outcome.seconds,
+        queries=condition.queries,
+        note=outcome.note,
     )
 
 
-def image_rows(split: Split, predictions: Mapping[str, Tensor]) -> tuple[ImageRow, ...]:
+def image_rows(
+    split: Split,
+    predictions: Mapping[str, Tensor],
+    asked: Mapping[str, Mapping[int, int]] | None = None,
+    smallest: Mapping[int, float] | None = None,
+) -> tuple[ImageRow, ...]:
     """Return one row per image, in the order of the split.
 
     Args:
         split: The images.
         predictions: Int64 (n,) for each key of a measurement.
+        asked: For keys of measurements that count questions, by image id the one that broke it.
+        smallest: By image id, the norm of the smallest perturbation that was found.
     """
     by_image = zip(*(predicted.tolist() for predicted in predictions.values()), strict=True)
+    counted = {key: by_id for key, by_id in (asked or {}).items() if by_id}
     return tuple(
-        ImageRow(id_, label, dict(zip(predictions, answers, strict=True)))
+        ImageRow(
+            id_,
+            label,
+            dict(zip(predictions, answers, strict=True)),
+            {key: by_id[id_] for key, by_id in counted.items() if id_ in by_id},
+            (smallest or {}).get(id_),
+        )
         for id_, label, answers in zip(split.ids.tolist(), split.labels.tolist(), by_image, strict=True)
     )

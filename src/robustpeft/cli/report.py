@@ -51,10 +51,12 @@ def show_report(records: Sequence[AuditRecord], output: Path) -> None:
     """Write the report, print its headline table, and its path last."""
     from rich.console import Console
 
-    from robustpeft.report import terminal_headlines, terminal_table, write_report
+    from robustpeft.report import terminal_headlines, terminal_ladder, terminal_table, write_report
 
     page = write_report(records, output)
     console = Console()
     console.print(*terminal_headlines(records), sep="\n")
+    if (ladder := terminal_ladder(records)) is not None:
+        console.print(ladder)
     console.print(terminal_table(records))
     print(f"report: {page}")

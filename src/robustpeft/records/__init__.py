@@ -15,6 +15,7 @@ from robustpeft.records.corruption_error import CorruptionErrors, corruption_err
 from robustpeft.records.distance_record import DistanceRecord, DistanceRow, read_distance, write_distance
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
 from robustpeft.records.introduction import Finding, Introduction
+from robustpeft.records.ladder import Rung, attacker_ladder
 from robustpeft.records.ledger import (
     LedgerRow,
     LedgerSegment,
@@ -25,8 +26,11 @@ from robustpeft.records.ledger import (
 )
 from robustpeft.records.long_table import read_records
 from robustpeft.records.mean_interval import mean_interval
+from robustpeft.records.minimal_search import MinimalSearch
+from robustpeft.records.norm_distribution import NormDistribution, norm_distribution
 from robustpeft.records.paired import holm, mcnemar
 from robustpeft.records.paired_rates import Paired
+from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
 from robustpeft.records.robust_curve import RobustCurve, robust_curves
 from robustpeft.records.seal import KeptFile, Seal, canonical_digest
@@ -63,18 +67,23 @@ __all__ = [
     "LedgerRow",
     "LedgerSegment",
     "Measurement",
+    "MinimalSearch",
+    "NormDistribution",
     "Paired",
+    "QueryCurve",
     "Rate",
     "RobustCurve",
     "RunRecord",
     "Seal",
     "StageRecord",
+    "Rung",
     "StudyRecord",
     "Subject",
     "TransferRecord",
     "TransferRow",
     "TrialRecord",
     "canonical_digest",
+    "attacker_ladder",
     "compact_ledger",
     "contained",
     "corruption_errors",
@@ -84,6 +93,8 @@ __all__ = [
     "read_doubtful_record",
     "mean_interval",
     "read_distance",
+    "norm_distribution",
+    "query_curves",
     "read_ledger",
     "read_manifest",
     "read_parquet",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from robustpeft.records.check import Check
 from robustpeft.records.introduction import Introduction
+from robustpeft.records.minimal_search import MinimalSearch
 from robustpeft.records.rate import Rate
 from robustpeft.records.seal import KeptFile, Seal
 
@@ -115,6 +116,9 @@ class Measurement:
         forwards: Forward passes spent, in images.
         backwards: Backward passes spent, in images.
         seconds: Wall time.
+        queries: The most questions an image may have cost, of a search without gradients whose questions were counted
+            (`ImageRow.queries`); else None.
+        note: What a reader must know of how it came about; may be empty.
     """
 
     key: str
@@ -128,6 +132,13 @@ class Measurement:
     forwards: int = 0
     backwards: int = 0
     seconds: float = 0.0
+    queries: int | None = None
+    note: str = ""
+
+    @property
+    def at_one_radius(self) -> bool:
+        """Whether it is an attack that audits try within the largest radius alone: a black box, or transfer."""
+        return self.kind == "attack" and (self.queries is not None or self.name == "transfer")
 
     @property
     def macro_accuracy(self) -> float:
@@ -144,11 +155,17 @@ class ImageRow:
         id: The image's id in its data set.
         label: Its true class.
         predictions: Predicted class under every measurement, by key.
+        queries: By key of a measurement that counts questions, the number of the one that broke it, from 1; nothing
+            where none did.
+        smallest: Norm of the smallest perturbation at which the prediction is wrong, of all that were found; 0 if it is
+            as it is, None if none was found or nobody looked.
     """
 
     id: int
     label: int
     predictions: dict[str, int]
+    queries: dict[str, int] = field(default_factory=dict)
+    smallest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +215,7 @@ class AuditRecord:
         command: The command that gives the record again.
         created: Time of completion, ISO 8601 in UTC.
         environment: Versions, device, threads.
+        minimal: How the smallest perturbations of the rows were looked for; None if they were not.
         checks: What was asked of the audit itself, and the answers; empty if nothing was.
         seal: What was fixed before the first attack; None if nothing was.
         adversarial: Files with adversarial images that lie beside the record.
@@ -218,6 +236,7 @@ class AuditRecord:
     seal: Seal | None = None
     adversarial: tuple[KeptFile, ...] = ()
     introduction: Introduction | None = None
+    minimal: MinimalSearch | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __getitem__(self, key: str) -> Measurement:

@@ -13,7 +13,7 @@ __all__ = ["RobustCurve", "robust_curves"]
 
 @dataclass(frozen=True)
 class RobustCurve:
-    """Worst case over all attacks of one norm, image by image, at every radius that was attacked.
+    """Worst case over the attacks of one norm that were tried at every radius, image by image.
 
     Args:
         norm: Of the threats.
@@ -37,12 +37,16 @@ class RobustCurve:
 
 
 def robust_curves(record: AuditRecord) -> tuple[RobustCurve, ...]:
-    """Return one curve per norm that was attacked, in the order of the record; none if it holds no rows."""
+    """Return one curve per norm that was attacked, in the order of the record; none if it holds no rows.
+
+    Attacks that audits try within the largest radius alone are left out: the last point would be of other attackers
+    than those before it.
+    """
     if not record.rows:
         return ()
     radii: dict[str, dict[float, list[str]]] = {}
     for measurement in record.measurements:
-        if measurement.kind == "attack" and measurement.threat is not None:
+        if measurement.kind == "attack" and measurement.threat is not None and not measurement.at_one_radius:
             of_norm = radii.setdefault(str(measurement.threat["norm"]), {})
             of_norm.setdefault(float(measurement.threat["epsilon"]), []).append(measurement.key)
     return tuple(RobustCurve(norm, _points(record, by_radius)) for norm, by_radius in radii.items())

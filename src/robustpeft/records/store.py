@@ -5,6 +5,7 @@ Digests of both stand in the first, so that a change of any figure, by hand or b
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,6 +24,8 @@ from robustpeft.records.audit_record import (
 )
 from robustpeft.records.check import Check
 from robustpeft.records.introduction import introduction_from
+from robustpeft.records.ladder import attacker_ladder
+from robustpeft.records.minimal_search import MinimalSearch
 from robustpeft.records.rate import Rate
 from robustpeft.records.seal import KeptFile, Seal, canonical_digest
 
@@ -54,6 +57,7 @@ def write_record(record: AuditRecord, directory: Path) -> Path:
     """Write a record into `directory` and return the path of its JSON file."""
     plain = record.as_dict()
     rows = plain.pop("rows")
+    plain["ladder"] = [dataclasses.asdict(rung) for rung in attacker_ladder(record)]  # for readers; made anew when read
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     digests = {"record": _digest(plain), "rows": hashlib.sha256(lines.encode()).hexdigest()}
     text = _json(plain | {"digests": digests})  # refuses NaN before anything is replaced
@@ -122,7 +126,7 @@ def _json(value: Any) -> str:
 def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
     return AuditRecord(
         **{
-            **plain,
+            **{key: value for key, value in plain.items() if key != "ladder"},
             "subject": Subject(**plain["subject"]),
             "data": data_info_from(plain["data"]),
             "measurements": tuple(_measurement(m) for m in plain["measurements"]),
@@ -132,6 +136,7 @@ def _record(plain: dict[str, Any], rows: list[dict[str, Any]]) -> AuditRecord:
             "seal": None if plain.get("seal") is None else _seal(plain["seal"]),
             "adversarial": tuple(KeptFile(**kept) for kept in plain.get("adversarial", ())),
             "introduction": introduction_from(plain.get("introduction")),
+            "minimal": MinimalSearch(**plain["minimal"]) if plain.get("minimal") else None,
             "schema_version": SCHEMA_VERSION,
         }
     )

@@ -90,13 +90,15 @@ def class_table(record: AuditRecord) -> Table | None:
 def worst_case_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
     """Return one panel per norm: the worst case over all attacks, image by image, against epsilon."""
     found = [{curve.norm: curve for curve in robust_curves(record)} for record in records]
+    narrow = any(m.at_one_radius for record in records for m in record.measurements)
+    which = "the attacks of every radius" if narrow else "all attacks"
     panels = []
     for norm in dict.fromkeys(norm for curves in found for norm in curves):
         lines = tuple(
             Curve(record.subject.label, curves[norm].points if norm in curves else ())
             for record, curves in zip(records, found, strict=True)
         )
-        panels.append(Panel(f"Worst case over all attacks, {norm.capitalize()}", "epsilon", lines))
+        panels.append(Panel(f"Worst case over {which}, {norm.capitalize()}", "epsilon", lines))
     return tuple(panels)
 
 

@@ -58,14 +58,13 @@ class Panel:
 
 
 def attack_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
-    """Return one panel per attack and norm, in the order in which the records name them."""
-    found = [m for record in records for m in record.measurements if m.kind == "attack"]
+    """Return one panel per attack and norm, in the order in which the records name them; one radius is no curve."""
+    found = [m for record in records for m in record.measurements if m.kind == "attack" and not m.at_one_radius]
     panels = []
     for name, norm, effort in dict.fromkeys((m.name, _norm(m), effort_text(m)) for m in found):
         title = ", ".join(part for part in (condition_name(name), effort, norm.capitalize()) if part)
         curves = tuple(
-            _curve(record, [m for m in record.of("attack", name) if (_norm(m), effort_text(m)) == (norm, effort)])
-            for record in records
+            _curve(record, [m for m in record.of("attack", name) if _is(m, norm, effort)]) for record in records
         )
         panels.append(Panel(title, "epsilon", curves))
     return tuple(panels)
@@ -87,6 +86,10 @@ def perturbation_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
         )
         for name, example in examples.items()
     )
+
+
+def _is(measurement: Measurement, norm: str, effort: str) -> bool:
+    return not measurement.at_one_radius and (_norm(measurement), effort_text(measurement)) == (norm, effort)
 
 
 def _norm(measurement: Measurement) -> str:

@@ -11,8 +11,10 @@ from robustpeft.report.comparable import comparable
 from robustpeft.report.curves import attack_panels, perturbation_panels
 from robustpeft.report.escaping import escaped
 from robustpeft.report.headline import headline, publishable
+from robustpeft.report.ladder import attacker_ladders
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import Facts, data_facts, provenance
+from robustpeft.report.step_panels import norm_panels, query_panels
 from robustpeft.report.story import attack_story, default_title, paired_sentences
 from robustpeft.report.tables import Table, cost_table, headline_table
 from robustpeft.report.trust import trust
@@ -46,10 +48,14 @@ def render_markdown(records: Sequence[AuditRecord]) -> str:
 
 def _numbers(records: Sequence[AuditRecord]) -> list[str]:
     """Return everything that counts images, of records whose numbers may be shown."""
-    blocks = [escaped(attack_story(records)), table_markdown(headline_table(records))]
+    ladder = attacker_ladders(records)
+    blocks = [f"## {ladder.title}", table_markdown(ladder.table())] if ladder else []
+    blocks += [escaped(attack_story(records)), table_markdown(headline_table(records))]
     blocks += [escaped(sentence) for sentence in paired_sentences(records)]
     for heading, panels in (
         ("Accuracy against epsilon", (*worst_case_panels(records), *attack_panels(records))),
+        ("Accuracy against the number of questions", query_panels(records)),
+        ("How little is enough", norm_panels(records)),
         ("Accuracy against perturbation strength", perturbation_panels(records)),
     ):
         blocks += [f"## {heading}"] if panels else []

@@ -14,8 +14,12 @@ from robustpeft.report.curves import Panel, attack_panels, perturbation_panels
 from robustpeft.report.figures import cost_figure, panel_figure, swatch
 from robustpeft.report.gallery import gallery
 from robustpeft.report.headline import headline, publishable
+from robustpeft.report.ladder import attacker_ladders
+from robustpeft.report.ladder_figure import ladder_figure
 from robustpeft.report.limits import limits
 from robustpeft.report.provenance import data_facts, provenance
+from robustpeft.report.step_figure import step_figure
+from robustpeft.report.step_panels import StepPanel, norm_panels, query_panels
 from robustpeft.report.story import attack_story, default_title, paired_sentences
 from robustpeft.report.tables import Table, cost_table, headline_table
 from robustpeft.report.templating import page_templates
@@ -23,6 +27,8 @@ from robustpeft.report.trust import trust
 from robustpeft.report.wording import data_text, date_text, percent_text
 
 __all__ = ["render_html"]
+
+_LEGENDS = ("ladder", "epsilon", "queries", "norms", "strength", "cost")
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
     records = comparable(records)
     shown = publishable(records)
     cost = cost_figure(shown, "cost-figure") if shown else None
+    ladder = attacker_ladders(shown)
     return (
         page_templates()
         .get_template("page.html")
@@ -84,12 +91,16 @@ def render_html(records: Sequence[AuditRecord], title: str | None = None) -> str
             data_text=data_text(records[0].data),
             date=max(date_text(record) for record in records),
             headlines=[headline(record) for record in records],
+            ladder=ladder,
+            ladder_figure=_markup(ladder_figure(ladder, "ladder-figure")) if ladder else None,
+            queries=_step_plots(query_panels(shown), "queries") if shown else (),
+            norms=_step_plots(norm_panels(shown), "norms") if shown else (),
             trusts=[trust(record) for record in records],
             story=attack_story(shown).replace(" %", "\u00a0%") if shown else None,
             headline=headline_table(shown) if shown else None,
             paired=paired_sentences(shown) if shown else (),
             labels=[record.subject.label for record in shown],
-            legends={place: _legend(shown, place) for place in ("epsilon", "strength", "cost")},
+            legends={place: _legend(shown, place) for place in _LEGENDS},
             attacks=_plots((*worst_case_panels(shown), *attack_panels(shown)), "attack"),
             breakdown=breakdown_tables(shown),
             perturbations=_plots(perturbation_panels(shown), "perturbation"),
@@ -115,6 +126,10 @@ def _legend(records: Sequence[AuditRecord], place: str) -> list[Key]:
 
 def _plots(panels: Sequence[Panel], name: str) -> list[Plot]:
     return [Plot(p.title, _markup(panel_figure(p, f"{name}-{i}")), p.table()) for i, p in enumerate(panels)]
+
+
+def _step_plots(panels: Sequence[StepPanel], name: str) -> list[Plot]:
+    return [Plot(p.title, _markup(step_figure(p, f"{name}-{i}")), p.table()) for i, p in enumerate(panels)]
 
 
 def _bars(records: Sequence[AuditRecord]) -> list[tuple[str, list[Bar]]]:

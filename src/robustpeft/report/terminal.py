@@ -12,9 +12,10 @@ from robustpeft.errors import printable
 from robustpeft.records import AuditRecord
 from robustpeft.report.comparable import comparable
 from robustpeft.report.headline import headline, publishable
+from robustpeft.report.ladder import attacker_ladders
 from robustpeft.report.tables import Cell, Table, headline_table
 
-__all__ = ["terminal_headlines", "terminal_table"]
+__all__ = ["terminal_headlines", "terminal_ladder", "terminal_table"]
 
 _LABEL_WIDTH = 12
 _NUMBER_WIDTH = 9
@@ -31,6 +32,31 @@ def terminal_headlines(records: Sequence[AuditRecord]) -> list[Text]:
         Text(printable(said.sentence), style=styles.get(said.kind, ""))
         for said in (headline(r) for r in comparable(records))
     ]
+
+
+def terminal_ladder(records: Sequence[AuditRecord]) -> RichTable | None:
+    """Return the ladder of attackers, one row each; None if no numbers may be shown.
+
+    Raises:
+        UserError: If there is no record, or they cannot be compared.
+    """
+    ladder = attacker_ladders(publishable(comparable(records)))
+    if ladder is None:
+        return None
+    title = f"{ladder.title}, {ladder.where}" if ladder.where else ladder.title
+    shown = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+    shown.add_column("Attacker", min_width=_LABEL_WIDTH)
+    for label in ladder.labels:
+        shown.add_column(Text(label), justify="right", min_width=_NUMBER_WIDTH)
+    missing: dict[str, None] = {}
+    for step in ladder.steps:
+        cells = [Text("not measured", "dim") if entry.missing else _rung(entry.cell) for entry in step.entries]
+        shown.add_row(Text(step.title, style="bold").append(f"\n{step.words}", style="dim not bold"), *cells)
+        missing.update(dict.fromkeys(entry.missing for entry in step.entries if entry.missing))
+    count = f"{records[0].data.n:,} images: the share still recognised, its 95 % interval in percent, and what it cost"
+    shown.caption = "\n".join([count, *missing])
+    shown.caption_justify = "left"
+    return shown
 
 
 def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
@@ -69,6 +95,11 @@ def _cell(cell: Cell) -> Text:
     text = Text(cell.value.replace(", ", "\n") if cell.interval == "" else cell.value)
     text.append(f"\n{_narrow(cell.interval)}" if cell.interval else "", style="dim")
     return text
+
+
+def _rung(cell: Cell) -> Text:
+    """Return share, interval and cost, the cost in short lines."""
+    return _cell(cell).append("\n" + cell.notes[-1].replace(" in all", "").replace(", ", "\n"), style="dim")
 
 
 def _narrow(interval: str) -> str:

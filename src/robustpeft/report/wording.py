@@ -14,8 +14,10 @@ __all__ = [
     "count_text",
     "data_text",
     "date_text",
+    "duration_text",
     "effort_text",
     "interval_text",
+    "large_number_text",
     "number_text",
     "percent_text",
     "rate_text",
@@ -24,7 +26,13 @@ __all__ = [
     "threat_text",
 ]
 
-_ACRONYMS = {"fgsm": "FGSM", "pgd": "PGD", "apgd_ce": "APGD-CE", "apgd_dlr": "APGD-DLR", "autoattack": "AutoAttack"}
+_ACRONYMS = {
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "apgd_ce": "APGD-CE",
+    "apgd_dlr": "APGD-DLR",
+    "autoattack": "AutoAttack",
+}
 
 
 def percent_text(fraction: float) -> str:
@@ -96,6 +104,22 @@ def condition_name(name: str) -> str:
     """
     short = name.rsplit(":", 1)[-1]
     return _ACRONYMS.get(short) or short[:1].upper() + short[1:].replace("_", " ")
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time as one would say it: ``0.4 s``, ``12 s``, ``5 min``, ``1 h 20 min``."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def large_number_text(count: int) -> str:
+    """Return a count with at most four digits: ``950``, ``12.4 thousand``, ``3.21 million``."""
+    for unit, name in ((1_000_000_000, "billion"), (1_000_000, "million"), (10_000, "thousand")):
+        if count >= unit:
+            return f"{count / (1000 if name == 'thousand' else unit):.3g} {name}"
+    return f"{count:,}"
 
 
 def effort_text(measurement: Measurement) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from robustpeft.attacks import APGD, FGSM, Attack, AutoAttack, Square
+from robustpeft.attacks import APGD, FGSM, Attack, AutoAttack, HardLabel, Square
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import device_of
 from robustpeft.auditing import AuditPlan
@@ -21,6 +21,8 @@ from robustpeft.types import Classifier, Split, attack_view, gives_gradients
 __all__ = ["PROFILES", "Estimate", "Profile", "estimate", "with_profile"]
 
 _PASSES = 3
+_QUERIES = Square(queries=4999)  # and its first point: 5,000 questions
+_BORROWED, _MINIMAL = 43, 203  # passes of one image, see `AuditPlan`
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class Profile:
     Args:
         says: What it is, and what it is not.
         changes: Fields of `AuditPlan`.
-        other_norms: Attacks in the place of AutoAttack, which is for Linf and L2 alone; None leaves the plan's.
+        other_norms: What is changed back for norms other than Linf and L2, which AutoAttack, the search by labels and
+            that for minimal norms are not for.
         queries: Of the search that takes the attacks' place where the model gives no gradients.
     """
 
     says: str
     changes: Mapping[str, Any]
-    other_norms: tuple[Attack, ...] | None = None
+    other_norms: Mapping[str, Any] = field(default_factory=dict)
     queries: int = 1000
 
 
@@ -46,19 +49,31 @@ PROFILES: Mapping[str, Profile] = {
         {"checks": "quick"},
     ),
     "standard": Profile(
-        "AutoAttack on at most 1,000 stratified images, and all checks",
-        {"attacks": (FGSM(), AutoAttack()), "images": 1000, "checks": "standard"},
-        (FGSM(), APGD(restarts=5), Square()),
+        "AutoAttack and 5,000 queries of a black box on at most 1,000 stratified images, and all checks",
+        {"attacks": (FGSM(), AutoAttack()), "black_box": (_QUERIES,), "images": 1000, "checks": "standard"},
+        {"attacks": (FGSM(), APGD(restarts=5), Square())},
         queries=5000,
     ),
     "full": Profile(
-        "AutoAttack with restarts, APGD with twice the steps, sweeps, all images",
+        "AutoAttack with restarts, APGD with twice the steps, black boxes with scores and with labels alone, minimal "
+        "norms, sweeps, all images",
         {
             "attacks": (FGSM(), AutoAttack("plus"), APGD(steps=200, restarts=5, loss="margin")),
+            "black_box": (_QUERIES, HardLabel(queries=5000)),
+            "minimal_norms": True,
             "images": None,
             "checks": "full",
         },
-        (FGSM(), APGD(steps=200, restarts=10), APGD(steps=200, restarts=5, loss="margin"), Square(restarts=2)),
+        {
+            "attacks": (
+                FGSM(),
+                APGD(steps=200, restarts=10),
+                APGD(steps=200, restarts=5, loss="margin"),
+                Square(restarts=2),
+            ),
+            "black_box": (_QUERIES,),
+            "minimal_norms": False,
+        },
         queries=10000,
     ),
 }
@@ -89,11 +104,11 @@ def with_profile(plan: AuditPlan, name: str, *, gradients: bool = True) -> Audit
         raise UserError(f"unknown profile {name!r}; {nearest_hint(name, PROFILES)}")
     profile = PROFILES[name]
     changed = dataclasses.replace(plan, **profile.changes)
-    if not gradients:
-        return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),))
-    if profile.other_norms is not None and plan.norm not in ("linf", "l2"):
-        return dataclasses.replace(changed, attacks=profile.other_norms)
-    return changed
+    if plan.norm not in ("linf", "l2"):
+        changed = dataclasses.replace(changed, **profile.other_norms)
+    if gradients:
+        return changed
+    return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),), minimal_norms=False)
 
 
 def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> Estimate:
@@ -110,6 +125,9 @@ def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> 
     """
     count = len(split) if plan.images is None else min(plan.images, len(split))
     attacks = sum(_passes(attack, classes) for attack in plan.attacks) * len(plan.epsilons)
+    attacks += sum(_passes(attack, classes) for attack in plan.black_box)
+    attacks += _MINIMAL * plan.minimal_norms
+    attacks += _BORROWED * (plan.transfer and bool(getattr(model, "attachments", ())))
     effort = find_effort(plan.checks)
     checks = 0 if effort is None else 500 + 2 * effort.draws + 2 * effort.queries + _doubled(plan, classes)
     passes = count * (1 + attacks) + (0 if effort is None else min(effort.images, count) * checks)

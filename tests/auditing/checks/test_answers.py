@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from robustpeft.auditing.checks import answers
 
@@ -57,3 +58,27 @@ def test_probabilities_are_told_from_logits(make_case, around):
 def test_a_rough_surface_is_in_doubt(make_case, around):
     rough = around(before=lambda images: images + 0.2 * torch.sin(5000 * images))
     assert answers.stable_predictions(make_case(rough, attacked=False)).verdict == "warn"
+
+
+class Limited(nn.Module):
+    """Answers so many images, then says zero."""
+
+    def __init__(self, inner, limit):
+        super().__init__()
+        self.inner, self.limit, self.answered = inner, limit, 0
+
+    def forward(self, images):
+        self.answered += len(images)
+        return self.inner(images) * float(self.answered <= self.limit)
+
+
+def test_a_limit_of_questions_is_noticed_if_the_attacks_reached_it(make_case, honest):
+    assert answers.same_afterwards(make_case()).verdict == "pass"
+    assert answers.same_afterwards(make_case(attacked=False)).verdict == "not_applicable"
+    assert answers.same_afterwards(make_case(Limited(honest(), 150))).verdict == "fail"
+    assert answers.same_afterwards(make_case(Limited(honest(), 10**6))).verdict == "pass"
+
+
+def test_a_model_that_answers_at_random_is_not_said_to_count(make_case, around):
+    noisy = around(after=lambda logits: logits + 0.3 * torch.randn_like(logits))
+    assert answers.same_afterwards(make_case(noisy)).verdict == "not_applicable"

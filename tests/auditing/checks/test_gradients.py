@@ -53,3 +53,30 @@ def test_huge_logits_are_noticed(make_case, around):
 def test_half_precision_is_not_compared_by_small_steps(make_case, honest):
     case = make_case(honest().bfloat16(), attacked=False)
     assert gradients.gradient_true(case).verdict == "not_applicable"
+
+
+class InHalf(torch.nn.Module):
+    """Products in bfloat16, parameters in float32."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.inner(images).float()
+
+
+def straight_through(images, levels=8):
+    rounded = (images * levels).round() / levels
+    return images + (rounded - images).detach()
+
+
+def test_products_in_half_precision_are_no_lie(make_case, honest):
+    assert gradients.gradient_true(make_case(InHalf(honest()), attacked=False)).verdict == "pass"
+
+
+def test_a_lie_is_noticed_behind_products_in_half_precision(make_case, around, masked):
+    for before in (lambda x: masked(x, -1.0), lambda x: masked(x, None), lambda x: masked(x, 0.0), straight_through):
+        answer = gradients.gradient_true(make_case(InHalf(around(before=before)), attacked=False))
+        assert answer.verdict == "fail"

@@ -102,3 +102,34 @@ def test_copies_are_counted(make_case, make_split):
     assert answer.evidence.startswith("20 of 40")
     case = make_case(attacked=False)
     assert "not compared" in integrity.data_identity(case).evidence
+
+
+class Masking(nn.Module):
+    def __init__(self, inner, share):
+        super().__init__()
+        self.inner, self.dropout = inner, nn.Dropout(share)
+
+    def forward(self, images):
+        return self.inner(self.dropout(images))
+
+
+def test_a_part_left_in_training_mode_is_noticed_where_it_matters(make_case, honest):
+    model = Masking(honest(), 0.2).eval()
+    model.dropout.train()
+    answer = integrity.eval_mode(make_case(model, attacked=False))
+    assert answer.verdict == "fail"
+    assert "dropout" in answer.evidence
+    assert model.dropout.training
+    idle = Masking(honest(), 0.0).eval()
+    idle.dropout.train()
+    assert integrity.eval_mode(make_case(idle, attacked=False)).verdict == "pass"
+    assert integrity.eval_mode(make_case(Masking(honest(), 0.2).train(), attacked=False)).verdict == "pass"
+
+
+def test_asking_for_the_mode_moves_no_statistics(make_case, honest):
+    norm = nn.BatchNorm2d(3)
+    model = nn.Sequential(norm, honest()).eval()
+    norm.train()
+    before = norm.running_mean.clone()
+    assert integrity.eval_mode(make_case(model, attacked=False)).verdict == "fail"
+    assert torch.equal(norm.running_mean, before)

@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from robustpeft.attacks import PGD, Square
+from robustpeft.attacks import PGD, HardLabel, Square
 from robustpeft.auditing.checks import other_routes
+from robustpeft.auditing.effort import Effort
 
 METHOD = {"name": "toy"}
 WEIGHT = 0.05 * torch.randn(108, 3, generator=torch.Generator().manual_seed(1))
@@ -56,3 +57,25 @@ def test_without_attacks_or_adapter_nothing_is_asked(make_case, plan):
     answers = [other_routes.gradient_free(case), other_routes.noise(case), *other_routes.transfer(case)]
     assert {answer.verdict for answer in answers} == {"not_applicable"}
     assert other_routes.transfer(make_case())[0].verdict == "not_applicable"
+
+
+def test_what_falls_to_labels_alone_was_not_robust(make_case, around, masked, plan):
+    full = Effort(images=24, draws=6, queries=400, labels=True)
+    assert other_routes.hard_label(make_case()).verdict == "not_applicable"  # tried in the profile full
+    lying = around(before=lambda x: masked(x, -1.0))
+    sampled = other_routes.hard_label(make_case(lying, effort=full))
+    assert sampled.verdict == "fail"
+    assert "by labels" in sampled.evidence
+    planned = dataclasses.replace(plan, black_box=(HardLabel(queries=400),))
+    assert other_routes.hard_label(make_case(lying, plan=planned)).verdict == "fail"
+    assert other_routes.hard_label(make_case(plan=planned)).verdict == "pass"
+
+
+def test_the_questions_of_the_plan_are_not_asked_again(make_case, around, masked, plan):
+    planned = dataclasses.replace(plan, black_box=(Square(queries=60),))
+    answer = other_routes.gradient_free(make_case(plan=planned))
+    assert answer.verdict == "pass"
+    assert "of 48 images" in answer.evidence
+    assert (
+        other_routes.gradient_free(make_case(around(before=lambda x: masked(x, -1.0)), plan=planned)).verdict == "fail"
+    )

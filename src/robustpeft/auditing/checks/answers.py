@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustpeft.attacks import Judge
+from robustpeft.attacks.subject import in_its_precision
 from robustpeft.auditing.checks.case import Case
 from robustpeft.auditing.checks.question import Question
 from robustpeft.records import Check
+from robustpeft.types import Classifier, attack_view
 
-__all__ = ["deterministic", "logits_not_probabilities", "stable_predictions", "stateless"]
+__all__ = ["deterministic", "logits_not_probabilities", "same_afterwards", "stable_predictions", "stateless"]
 
 _REPEATS = 5
 _SAME = 1e-4  # Euclidean distance of logits of length 1, as in the flags of AutoAttack
@@ -32,6 +34,12 @@ STATELESS = Question(
     "An answer depends neither on the other images of the batch nor on earlier calls",
     "model",
     "Fix what is normalised or remembered over images; else attack with the batch the model is deployed with.",
+)
+AFTERWARDS = Question(
+    "same_afterwards",
+    "After all questions of the attacks the answers are those of the beginning",
+    "model",
+    "The model counts or remembers questions, so attacks see another model than the first user does: take that out.",
 )
 LOGITS = Question(
     "logits",
@@ -91,6 +99,32 @@ def stateless(case: Case) -> Check:
     if deterministic(case).verdict == "fail":
         return STATELESS.skips(f"{found}, but the model answers at random anyway.")
     return STATELESS.fails(f"{found} {where}.")
+
+
+def same_afterwards(case: Case) -> Check:
+    """Return whether what was attacked answers at the end as a fresh view of the model does.
+
+    It has answered every question of the plan by then, so a limit on their number shows here if it mattered at all.
+
+    Cost:
+        3 forwards for every image of the sample.
+    """
+    used = case.keepsake.view
+    if used is None:
+        return AFTERWARDS.skips("No attack was tried.")
+    fresh = (in_its_precision(case.model, attack_view(case.model)) for _ in range(2))
+    before, another, after = (_logits(view, case.sample.images) for view in (*fresh, used))
+    found = f"Answers differ by up to {_distance(before, after):.2g} (directions of logits) from those of a fresh view"
+    if _distance(before, after) <= _tolerance(case, _SAME_ELSEWHERE):
+        return AFTERWARDS.passes(f"{found}.")
+    if _distance(before, another) > _tolerance(case, _SAME):  # the judge may have reached the limit too: not asked here
+        return AFTERWARDS.skips(f"{found}, but two fresh views differ as well: the model answers at random.")
+    return AFTERWARDS.fails(f"{found}.")
+
+
+def _logits(view: Classifier, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return view(images.clone()).float().cpu().clone()
 
 
 def logits_not_probabilities(case: Case) -> Check:

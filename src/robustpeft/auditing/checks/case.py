@@ -31,11 +31,17 @@ class Keepsake:
         each: Adversarial images kept of every attack at every radius.
         points: Adversarial images (3, h, w) on the CPU, by image id, attack and threat.
         findings: What came of all attacks; None as long as they have not run.
+        view: What was attacked, as it is after all questions; None as long as it was not.
     """
 
     each: int
     points: dict[tuple[int, int, int], Tensor] = field(default_factory=dict)
     findings: Findings | None = None
+    view: Classifier | None = None
+
+    def see(self, view: Classifier) -> None:
+        """Keep what was attacked."""
+        self.view = view
 
     def keep(self, image: int, stage: Stage, point: Tensor) -> None:
         """Keep a found image, unless enough of its kind are kept."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from robustpeft.attacks import margin
 from robustpeft.auditing.checks.case import Case
+from robustpeft.auditing.checks.in_float32 import InFloat32
 from robustpeft.auditing.checks.question import Question
 from robustpeft.auditing.checks.slopes import slope_mismatch
 from robustpeft.records import Check
@@ -71,14 +72,16 @@ def gradient_true(case: Case) -> Check:
     """Return whether differences of the logits over small steps are those that the gradient predicts.
 
     In doubt where they disagree on more than a quarter of the images, a failure on more than half; see
-    `slope_mismatch`.
+    `slope_mismatch`. Products that a model with float32 parameters computes in half precision (autocast) are computed
+    in float32 here: the tolerance stays that of float32, and a straight-through gradient cannot hide behind rounding.
 
     Cost:
         5 forwards and 1 backward for every image of the sample.
     """
     if _narrow(case):
         return TRUE.skips("Half precision rounds away the small differences that would be compared.")
-    wrong, counted = slope_mismatch(case.view, case.sample)
+    with InFloat32():
+        wrong, counted = slope_mismatch(case.view, case.sample)
     if counted == 0:
         return TRUE.fails("The logits do not change over small steps, nor does the gradient say that they would.")
     found = f"Gradient and small differences agree on {counted - wrong} of {counted} images."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from robustpeft.types import frozen_twin
 __all__ = ["data_identity", "eval_mode", "input_range", "label_order", "labels_valid", "model_unchanged"]
 
 _SLACK = 1e-6
+_SLACK_OF_MODE = 1e-2  # of the largest logit: more than another batch size changes in half precision
 _SIGNIFICANT = 12.0  # square of 3.5 standard deviations: once in 2,000
 
 INPUT_RANGE = Question(
@@ -39,7 +41,7 @@ MODE = Question(
     "eval_mode",
     "Nothing of the model is in training mode when it answers",
     "integrity",
-    "Do not switch to training mode in the forward pass; an audit is of the model as it is deployed.",
+    "Call eval() on the whole model, and do not switch back in the forward pass.",
 )
 UNCHANGED = Question(
     "model_unchanged",
@@ -110,17 +112,49 @@ def _cycles(confusion: Tensor) -> list[list[tuple[int, int]]]:
 
 
 def eval_mode(case: Case) -> Check:
-    """Return whether every module of a twin in eval mode still is after it answered."""
+    """Return whether every module of a twin in eval mode still is after it answered, and none was left out of it.
+
+    A model in training mode as a whole is audited in eval mode, as it is meant to be deployed. One whose parts differ
+    was meant to be in eval mode already: if it answers otherwise than its twin there, the audit is of another model.
+
+    Cost:
+        1 forward for every image of the sample; 3 where the modes of the parts differ.
+    """
     if not isinstance(case.model, nn.Module):
         return MODE.skips("The model is a plain callable: it has no modes to look at.")
     twin = frozen_twin(case.model, fold=False)
+    _ask(twin, case)
+    if training := _in_training(twin):
+        return MODE.fails(f"In training mode after one forward pass: {', '.join(training[:3])}.")
+    left = [] if case.model.training else _in_training(case.model)
+    if left and (change := _change_by_mode(case, left)) > _SLACK_OF_MODE:
+        return MODE.fails(
+            f"Left in training mode: {', '.join(left[:3])}; answers change by {change:.2g} of themselves."
+        )
+    return MODE.passes(f"All {sum(1 for _ in twin.modules())} modules answer in eval mode.")
+
+
+def _ask(twin: nn.Module, case: Case) -> Tensor:
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), torch.float32)
     with torch.no_grad(), torch.random.fork_rng([case.setting.device] if case.setting.device.type == "cuda" else []):
-        twin(case.sample.images.to(dtype))
-    training = [name or "the model" for name, module in twin.named_modules() if module.training]
-    if training:
-        return MODE.fails(f"In training mode after one forward pass: {', '.join(training[:3])}.")
-    return MODE.passes(f"All {sum(1 for _ in twin.modules())} modules answer in eval mode.")
+        torch.manual_seed(0)
+        logits: Tensor = twin(case.sample.images.to(dtype))
+    return logits.float()
+
+
+def _in_training(model: nn.Module) -> list[str]:
+    return [name or "the model" for name, module in model.named_modules() if module.training]
+
+
+def _change_by_mode(case: Case, names: Sequence[str]) -> float:
+    """Return by how much, in units of the largest logit, answers differ with these modules in training mode."""
+    assert isinstance(case.model, nn.Module)
+    as_given = frozen_twin(case.model, fold=False)
+    for name, module in as_given.named_modules():
+        module.training = name in names
+        for key, buffer in module._buffers.items():  # statistics that training moves are shared with the model
+            module._buffers[key] = None if buffer is None else buffer.clone()
+    return float((_ask(as_given, case) - case.logits.to(case.setting.device)).abs().max()) / case.scale
 
 
 def model_unchanged(case: Case) -> Check:

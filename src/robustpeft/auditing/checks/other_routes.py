@@ -7,20 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import PGD, Search, Square
+from robustpeft.attacks import PGD, HardLabel, Search, Square
 from robustpeft.auditing.checks.case import Case
 from robustpeft.auditing.checks.counting import judge_gain
 from robustpeft.auditing.checks.question import Question
 from robustpeft.records import Check
 from robustpeft.types import Attackable, Noise, attack_view
 
-__all__ = ["gradient_free", "noise", "transfer"]
+__all__ = ["gradient_free", "hard_label", "noise", "transfer"]
 
 _REMEDY = "Gradients mislead here: attack with autoattack and more queries, transfer from other models."
 
 FREE = Question(
     "gradient_free", "A search without gradients breaks nothing that gradients did not", "strength", _REMEDY
 )
+LABELS = Question("hard_label", "A search by labels alone breaks nothing that gradients did not", "strength", _REMEDY)
 NOISE = Question("noise", "Random noise breaks nothing that the attacks did not", "strength", _REMEDY)
 TRANSFER = Question("transfer", "Images made for the model without its adapter break nothing more", "strength", _REMEDY)
 UNDEFENDED = Question(
@@ -46,13 +47,43 @@ def gradient_free(case: Case) -> Check:
         return FREE.skips("No attack was tried.")
     if case.climber is None:
         return FREE.skips("The plan has no attack along gradients to compare with.")
-    alone, tried = _alone(case)
-    if tried and alone > 0.002 * len(case.held):
-        say = FREE.fails if alone > 0.005 * len(case.held) + 1 else FREE.warns
-        return say(f"Searches without gradients break {alone} images that attacks along gradients did not.")
+    alone, tried = _alone(case, labels_only=False)
+    if tried and (said := _of_all_images(FREE, case, alone, "Searches without gradients")):
+        return said
+    if case.plan.black_box:
+        return FREE.passes(f"Searches without gradients break {alone} of {len(case.held)} images that others did not.")
     attack = Square(queries=case.effort.queries)
     gained = int(case.breaks(attack, case.survivors, case.threat).sum())
     return judge_gain(FREE, case, gained, f"Square with {attack.queries} queries")
+
+
+def hard_label(case: Case) -> Check:
+    """Return whether a search that is told the predicted class alone breaks nothing that gradients did not.
+
+    Where the plan has one, what it alone broke counts, on all images; else, in the profile full, the survivors of the
+    sample are searched. What falls to the least informed attacker cannot have been robust: then the gradients lied.
+
+    Cost:
+        As many forwards as the effort has queries, for every survivor of the sample.
+
+    Source: Carlini et al. 2019, arXiv:1902.06705, Section 4 (apply hard-label attacks; they must do worse).
+    """
+    if case.threat is None or case.climber is None:
+        return LABELS.skips("The plan has no attack along gradients to compare with.")
+    if case.threat.norm not in ("linf", "l2"):
+        return LABELS.skips("The search by labels is written for Linf and L2.")
+    alone, tried = _alone(case, labels_only=True)
+    if tried and (said := _of_all_images(LABELS, case, alone, "Searches by labels alone")):
+        return said
+    if tried:
+        return LABELS.passes(
+            f"Searches by labels alone break {alone} of {len(case.held)} images that gradients did not."
+        )
+    if not case.effort.labels:
+        return LABELS.skips("Tried in the profile full.")
+    attack = HardLabel(queries=case.effort.queries)
+    gained = int(case.breaks(attack, case.survivors, case.threat).sum())
+    return judge_gain(LABELS, case, gained, f"A search by labels with {attack.queries} queries")
 
 
 def noise(case: Case) -> Check:
@@ -117,16 +148,28 @@ def _wrong(view: Any, images: Tensor, labels: Tensor) -> Tensor:
     return wrong
 
 
-def _alone(case: Case) -> tuple[int, bool]:
-    """Return how many images only searches without gradients broke at the main threat, and whether there were any."""
+def _of_all_images(question: Question, case: Case, alone: int, who: str) -> Check | None:
+    """Return the answer to who alone broke so many of all images; None if that is within 0.2 points."""
+    if alone <= 0.002 * len(case.held):
+        return None
+    say = question.fails if alone > 0.005 * len(case.held) + 1 else question.warns
+    return say(f"{who} break {alone} images that attacks along gradients did not.")
+
+
+def _alone(case: Case, *, labels_only: bool) -> tuple[int, bool]:
+    """Return how many images searches without gradients broke at the main threat and no other did; were there any?"""
     findings = case.keepsake.findings
     if findings is None:
         return 0, False
-    free = {s.key(findings.plan) for s in findings.stages if _is_free(s.search)}
+    free = {s.key(findings.plan) for s in findings.stages if _is_free(s.search) and labels_only <= _is_blind(s.search)}
     guided = {s.key(findings.plan) for s in findings.stages if not _is_free(s.search)}
     by_free = {row.image for row in findings.rows.values() if row.broken and row.stage in free}
     by_guided = {row.image for row in findings.rows.values() if row.broken and row.stage in guided}
     return len(by_free - by_guided), bool(free) and bool(guided)
+
+
+def _is_blind(search: Search[Any]) -> bool:
+    return search.course(10).labels_only
 
 
 def _is_free(search: Search[Any]) -> bool:

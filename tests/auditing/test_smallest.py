@@ -1,0 +1,55 @@
+import dataclasses
+
+import pytest
+import torch
+
+from robustpeft.attacks import FGSM
+from robustpeft.auditing import AuditPlan, run_audit
+from robustpeft.records import norm_distribution
+
+PLAN = AuditPlan(
+    epsilons=(0.02,),
+    attacks=(FGSM(),),
+    perturbations=(),
+    images=None,
+    gallery=0,
+    checks="none",
+    minimal_norms=True,
+    batch_size=16,
+)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_it_is_the_distance_to_the_plane_of_a_linear_model(make_linear, make_split, make_data, subject, norm):
+    model, split = make_linear(2), make_split(n=40)
+    (batch,) = split.batches(40)
+    with torch.no_grad():
+        logits = model(batch.images)
+        dual = (model.weight[0] - model.weight[1]).norm(p=1 if norm == "linf" else 2)
+    true = 2 * logits.gather(1, batch.labels[:, None]).squeeze(1) - logits.sum(dim=1)
+    distance = (true / dual).clamp_min(0)
+    record = run_audit(model, split, dataclasses.replace(PLAN, norm=norm), subject=subject, data=make_data())
+    found = torch.tensor([row.smallest for row in record.rows])
+    assert (found >= distance * (1 - 1e-4)).all()
+    assert (found <= distance * 1.05 + 1e-6).all()
+    assert torch.equal(found == 0, distance == 0)
+    right = int((distance > 0).sum())
+    assert (record.minimal.norm, record.minimal.forwards, record.minimal.backwards) == (norm, 102 * right, 100 * right)
+    assert norm_distribution(record).points[-1][1].count == 40
+
+
+def test_it_is_left_out_where_it_has_no_meaning(make_linear, make_split, make_data, subject):
+    for changes in ({"norm": "l1", "epsilons": (1.0,)}, {"minimal_norms": False}, {"attacks": (), "epsilons": ()}):
+        plan = dataclasses.replace(PLAN, **changes)
+        record = run_audit(make_linear(2), make_split(n=10), plan, subject=subject, data=make_data())
+        assert record.minimal is None
+        assert all(row.smallest is None for row in record.rows)
+
+
+def test_a_smaller_one_that_an_attack_found_counts(make_linear, make_split, make_data, subject):
+    plan = dataclasses.replace(PLAN, epsilons=(0.001, 0.002, 0.2))
+    record = run_audit(make_linear(2), make_split(n=40), plan, subject=subject, data=make_data())
+    for row in record.rows:
+        for epsilon in plan.epsilons:
+            if row.predictions[f"fgsm@linf:{epsilon:g}"] != row.label:
+                assert row.smallest <= epsilon * (1 + 1e-5)
