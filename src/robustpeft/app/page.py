@@ -136,7 +136,8 @@ class _TryIt:
             "concurrency_id": "models",
             "api_visibility": "private",
         }
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        # Through the queue, never past it: Gradio's route for calls past the queue is closed.
+        quick: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
         moved: list[Any] = [
             self.labels,
             self.epsilon,
