@@ -274,5 +274,5 @@ def _records(stage: Stage, blocks: gr.Blocks) -> None:
     blocks.load(stage.records, view, table, **quick)
     again.click(stage.records, view, table, **quick)
     table.click(clicked, view, [view, table], **quick)
-    text.input(filtered, [view, text], [view, table], trigger_mode="always_last", **quick)
+    text.change(filtered, [view, text], [view, table], trigger_mode="always_last", **quick)
     compare.click(lambda view: stage.comparison(view.chosen), view, comparison, **quick)
