@@ -136,7 +136,8 @@ class _TryIt:
             "concurrency_id": "models",
             "api_visibility": "private",
         }
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        # Through the queue, never past it: Gradio's route for calls past the queue is closed.
+        quick: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
         moved: list[Any] = [
             self.labels,
             self.epsilon,
@@ -273,5 +274,5 @@ def _records(stage: Stage, blocks: gr.Blocks) -> None:
     blocks.load(stage.records, view, table, **quick)
     again.click(stage.records, view, table, **quick)
     table.click(clicked, view, [view, table], **quick)
-    text.input(filtered, [view, text], [view, table], trigger_mode="always_last", **quick)
+    text.change(filtered, [view, text], [view, table], trigger_mode="always_last", **quick)
     compare.click(lambda view: stage.comparison(view.chosen), view, comparison, **quick)
