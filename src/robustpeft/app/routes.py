@@ -12,7 +12,7 @@ from robustpeft.data.decoding import BrokenImageError
 from robustpeft.errors import UserError
 from robustpeft.records import AuditRecord, read_records
 from robustpeft.report import render_html
-from robustpeft.report.study.tables import rows_csv
+from robustpeft.report.drawing import rows_csv
 
 if TYPE_CHECKING:
     from starlette.requests import Request
