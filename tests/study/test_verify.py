@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks import FGSM, PGD, Square
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.kept_files import file_digest
 from robustpeft.backbones import Backbone
@@ -73,7 +73,8 @@ def test_an_honest_record_is_confirmed_in_all_its_claims(audited, run, digits):
     assert found.outcome == "confirmed"
     assert [f.claim for f in found.findings] == [
         "files", "seal", "plan", "rows", "ledger", "kept images", "model", "data", "clean",
-        "fgsm@linf:0.01", "fgsm@linf:0.03", "pgd@linf:0.01", "pgd@linf:0.03", "gaussian_noise@0.1", "pixel_drop@0.3",
+        "fgsm@linf:0.01", "fgsm@linf:0.03", "pgd@linf:0.01", "pgd@linf:0.03", "transfer@linf:0.03",
+        "gaussian_noise@0.1", "pixel_drop@0.3",
     ]  # fmt: skip
     count = read_record(audited)["pgd@linf:0.03"].correct.count
     assert next(f for f in found.findings if f.claim == "pgd@linf:0.03").says == f"at most {count} of 40 correct"
@@ -82,6 +83,39 @@ def test_an_honest_record_is_confirmed_in_all_its_claims(audited, run, digits):
 def test_models_in_memory_and_runs_do_as_well(audited, run, digits):
     assert verify(audited, load(run.path), digits).outcome == "confirmed"
     assert verify(audited / "audit.json", run, digits, perturbations=False).outcome == "confirmed"
+
+
+def test_what_only_the_public_network_broke_is_kept_and_confirmed(run, digits, tmp_path):
+    idle = PGD(steps=1, step_size=1e-6, random_start=False)
+    plan = dataclasses.replace(PLAN, epsilons=(0.1,), attacks=(idle,), perturbations=())
+    record = audit(load(run.path), digits, plan=plan, output=tmp_path)
+    fell = record["clean"].correct.count - record["transfer@linf:0.1"].correct.count
+    assert sum(kept.images for kept in record.adversarial) >= fell > 0
+    found = verify(tmp_path, run.path, digits)
+    assert found.outcome == "confirmed"
+    ledger = next(f for f in found.findings if f.claim == "ledger")
+    assert ledger.says.endswith("all predictions under attack but transfer@linf:0.1 follow")
+
+
+def test_a_transfer_that_was_sealed_may_not_be_left_out(copied):
+    def without(record):
+        rows = tuple(
+            dataclasses.replace(row, predictions={k: v for k, v in row.predictions.items() if "transfer" not in k})
+            for row in record.rows
+        )
+        left = tuple(m for m in record.measurements if m.name != "transfer")
+        return dataclasses.replace(record, rows=rows, measurements=left)
+
+    edit_record(copied, without)
+    assert outcomes(verify(copied))["plan"] == "refuted"
+
+
+@pytest.mark.parametrize("attacks", [PLAN.attacks, ()], ids=["beside gradients", "alone"])
+def test_black_boxes_are_in_the_ledger_and_confirmed(attacks, run, digits, tmp_path):
+    plan = dataclasses.replace(PLAN, epsilons=(0.03, 0.1), attacks=attacks, black_box=(Square(queries=30),))
+    record = audit(load(run.path), digits, plan=plan, output=tmp_path)
+    assert record["square@linf:0.1"].correct.count < record["clean"].correct.count
+    assert verify(tmp_path, run.path, digits).outcome == "confirmed"
 
 
 def test_without_a_model_only_the_files_are_compared(audited):

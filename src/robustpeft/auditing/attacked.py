@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustpeft.attacks import PGD, Attack, AttackPlan, Driver, DriverProgress, Findings, Search, Square, Stage
+from robustpeft.attacks.kept_images import KeptImages
 from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
 from robustpeft.auditing.measure import Answer, Outcome, Setting
@@ -19,7 +20,7 @@ from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
 from robustpeft.types import Batch, Classifier, gives_gradients
 
-__all__ = ["Attacked", "measure_attacks"]
+__all__ = ["Attacked", "attack_plan", "attack_places", "keep_of_borrowed", "measure_attacks"]
 
 _SHORT = 200  # passes of a search that may be spent on an image to look at
 
@@ -47,10 +48,20 @@ class Attacked:
     @functools.cached_property
     def places(self) -> dict[tuple[int, int], Condition]:
         """The conditions by the numbers of their attack and threat."""
-        radii, boxes = len(self.plan.epsilons), len(self.plan.black_box)
-        whole = [(attack, threat) for attack in range(len(self.plan.attacks)) for threat in range(radii)]
-        narrow = [(len(self.plan.attacks) + box, radii - 1) for box in range(boxes)]
-        return dict(zip((*whole, *narrow), self.conditions, strict=True))
+        return attack_places(self.plan, self.conditions)
+
+
+def attack_plan(plan: AuditPlan, seed: int) -> AttackPlan:
+    """Return what the driver is to do for an audit."""
+    return AttackPlan(plan.attacks, plan.threats, seed, plan.black_box)
+
+
+def attack_places(plan: AuditPlan, conditions: Sequence[Condition]) -> dict[tuple[int, int], Condition]:
+    """Return the conditions that are attacks, as `conditions_of` orders them, by the numbers of attack and threat."""
+    radii, boxes = len(plan.epsilons), len(plan.black_box)
+    whole = [(attack, threat) for attack in range(len(plan.attacks)) for threat in range(radii)]
+    narrow = [(len(plan.attacks) + box, radii - 1) for box in range(boxes)]
+    return dict(zip((*whole, *narrow), conditions, strict=True))
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:
@@ -64,12 +75,12 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
     """
     if not attacked.conditions:
         return {}
-    plan = AttackPlan(attacked.plan.attacks, attacked.plan.threats, setting.seed, attacked.plan.black_box)
+    plan = attack_plan(attacked.plan, setting.seed)
     keeper = _Keeper(attacked, setting, pace)
     driver = Driver(
         slots=setting.width,
         directory=attacked.ledger,
-        keep_images="first" if attacked.plan.keep_images and attacked.ledger is not None else "none",
+        keep_images="none" if _kept_in(attacked) is None else "first",
         observer=keeper.tell,
         on_found=keeper.keep,
         on_end=attacked.keepsake.see,
@@ -85,6 +96,25 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         keeper.find_again(findings, plan)
         outcomes[last].answers.update(keeper.answers(last))
     return outcomes
+
+
+def keep_of_borrowed(attacked: Attacked, findings: Findings | None) -> Callable[[int, Tensor], None] | None:
+    """Return what keeps, beside those of the driver, the images that only the public network's attack broke."""
+    directory = _kept_in(attacked)
+    if directory is None or findings is None:
+        return None
+    last = len(attacked.plan.threats) - 1
+    files, stage = KeptImages(directory, 0), f"transfer@{attacked.plan.threats[last]}"
+
+    def keep(image: int, point: Tensor) -> None:
+        if findings.worst(image, last) is None:
+            files.save(stage, {image: point})
+
+    return keep
+
+
+def _kept_in(attacked: Attacked) -> Path | None:
+    return attacked.ledger if attacked.plan.keep_images else None
 
 
 def _outcome(

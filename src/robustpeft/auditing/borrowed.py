@@ -39,20 +39,33 @@ class Public:
     head: str
 
 
-def borrowed_condition(plan: AuditPlan, model: Classifier, subject: Subject) -> Condition | None:
+def borrowed_condition(plan: AuditPlan, subject: Subject) -> Condition | None:
     """Return the condition under which images come from the model without its adapter; None if there is none."""
     if not (plan.transfer and plan.attacks and plan.epsilons) or subject.method is None:
-        return None
-    if not isinstance(model, Attackable):
         return None
     threat = plan.threats[-1]
     return Condition(f"transfer@{str(threat).replace(' ', ':')}", _ATTACK, threat, borrowed=True)
 
 
-def measure_borrowed(condition: Condition, model: Attackable, setting: Setting, clean: Outcome, pace: Pace) -> Outcome:
+def measure_borrowed(
+    condition: Condition,
+    model: Attackable,
+    setting: Setting,
+    clean: Outcome,
+    pace: Pace,
+    on_found: Callable[[int, Tensor], None] | None = None,
+) -> Outcome:
     """Return the model's predictions on images that were attacked on its public network.
 
     An image that is misclassified as it is is not attacked: its prediction stands.
+
+    Args:
+        condition: As `borrowed_condition` gives it.
+        model: Judged as it is; attacked without its adapter.
+        setting: The images.
+        clean: What the model answers on them.
+        pace: Told after every batch.
+        on_found: Called with the id of an image and what broke it (3, h, w).
 
     Cost:
         Of the network without its adapter 2 forwards an image, and for each that is right 21 forwards and 20 backwards;
@@ -72,7 +85,11 @@ def measure_borrowed(condition: Condition, model: Attackable, setting: Setting, 
             here = right.to(batch.images.device)
             images, labels, ids = batch.images[here], batch.labels[here], batch.ids[here]
             points = _ATTACK(public.view, images, labels, threat, seed=setting.seed, ids=ids)
-            predictions[rows.start + right] = setting.judge(points, labels).predictions
+            answered = setting.judge(points, labels).predictions
+            predictions[rows.start + right] = answered
+            if on_found is not None:
+                for row in (answered != labels.cpu()).nonzero().flatten().tolist():
+                    on_found(int(ids[row]), points[row])
             forwards += (_ATTACK.steps + 2) * len(right)
             backwards += _ATTACK.steps * len(right)
         correct = int((predictions[:done] == setting.split.labels[:done]).sum())

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack, AttackPlan, Findings
+from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Findings
+from robustpeft.auditing.attacked import attack_places, attack_plan
+from robustpeft.auditing.borrowed import borrowed_condition
 from robustpeft.auditing.conditions import conditions_of
 from robustpeft.auditing.kept_files import file_digest
 from robustpeft.auditing.plan import AuditPlan
@@ -98,9 +100,12 @@ def _seal(record: AuditRecord) -> Finding:
 def _plan(dossier: Dossier) -> Finding:
     record = dossier.record
     try:
-        conditions = conditions_of(dossier.plan(), record.data.image_size)
+        plan = dossier.plan()
+        conditions = conditions_of(plan, record.data.image_size)
     except (UserError, ValueError) as error:
         return Finding("plan", "unchecked", str(error))
+    if (borrowed := borrowed_condition(plan, record.subject)) is not None:
+        conditions = (*conditions, borrowed)
     sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
     measured = [tuple(getattr(m, field) for field in _AS_MEASURED) for m in record.measurements]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]
@@ -167,7 +172,10 @@ def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str
         "model": (header.get("model"), seal.model),
         "data": (header.get("data"), seal.data),
         "seed": (said.get("seed"), seal.seed),
-        "list of attacks": (said.get("attacks"), _plain(to_plain(plan.attacks, (ATTACK_AXIS,)))),
+        "list of attacks": (
+            [said.get("attacks"), said.get("narrow", [])],
+            [_plain(to_plain(attacks, (ATTACK_AXIS,))) for attacks in (plan.attacks, plan.black_box)],
+        ),
         "list of radii": ([t.get("epsilon") for t in said.get("threats", ())], list(plan.epsilons)),
     }
     return [name for name, (found, sealed) in pairs.items() if found != sealed]
@@ -175,14 +183,11 @@ def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str
 
 def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) -> Finding:
     """Return whether every prediction under attack in the record follows from the ledger."""
-    attacks = AttackPlan(plan.attacks, plan.threats, record.seed)
+    attacks = attack_plan(plan, record.seed)
     stages = attacks.stages(len(record.data.classes), dict(ATTACKS))
     findings = Findings(attacks, stages, {row.key: row for row in rows})
-    places = {
-        c.key: (plan.attacks.index(c.change), plan.threats.index(c.threat))
-        for c in conditions_of(plan, record.data.image_size)
-        if c.threat is not None and isinstance(c.change, Attack)
-    }
+    conditions = [c for c in conditions_of(plan, record.data.image_size) if c.kind == "attack"]
+    places = {condition.key: place for place, condition in attack_places(plan, conditions).items()}
     wrong: dict[int, str] = {}
     for row in record.rows:
         clean = findings.clean(row.id)
@@ -206,7 +211,9 @@ def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) ->
     if strangers and record.rows:
         return Finding("ledger", "refuted", "it holds images that are not in the record", tuple(sorted(strangers)))
     outcome: Outcome = "confirmed" if record.rows else "unchecked"
-    return Finding("ledger", outcome, f"{len(rows)} entries under this seal; all predictions under attack follow")
+    besides = [m.key for m in record.of("attack") if m.key not in places]
+    what = "all predictions under attack" + (f" but {', '.join(besides)}" if besides else "")
+    return Finding("ledger", outcome, f"{len(rows)} entries under this seal; {what} follow")
 
 
 def _kept(dossier: Dossier) -> Finding:

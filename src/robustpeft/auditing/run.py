@@ -13,7 +13,7 @@ from torch import nn
 from robustpeft.attacks import Judge
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import check_gradients
-from robustpeft.auditing.attacked import Attacked, measure_attacks
+from robustpeft.auditing.attacked import Attacked, keep_of_borrowed, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
 from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed
 from robustpeft.auditing.checks import Inspection
@@ -94,14 +94,15 @@ def run_audit(
     _log.info("%s: sealed as %s", subject.label, seal.digest)
     inspection = Inspection.begin(model, setting, plan, subject)
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
-    borrowed = borrowed_condition(plan, model, subject)
+    borrowed = borrowed_condition(plan, subject) if isinstance(model, Attackable) else None
     others = conditions[1 + len(attacks) :]
     pace = Pace((conditions[0], *attacks, *([borrowed] if borrowed else []), *others), len(taken), observer)
     clean = measure(conditions[0], setting, pace)
     attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake, seal.digest)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
     if borrowed is not None and isinstance(model, Attackable):
-        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace)
+        keep = keep_of_borrowed(attacked, inspection.keepsake.findings)
+        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep)
     smallest = find_smallest(model, plan, setting, clean, inspection.keepsake.findings)
     for condition in others:
         outcomes[condition] = measure(condition, setting, pace)
