@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from robustpeft.errors import UserError
 from robustpeft.records import (
     AuditRecord,
     DataInfo,
@@ -17,6 +18,7 @@ from robustpeft.records import (
     read_record,
     write_record,
 )
+from robustpeft.records.store import read_doubtful_record
 
 N = 20
 SQUARE, PGD = "square@linf:0.1", "pgd@linf:0.1"
@@ -183,7 +185,9 @@ def test_the_ladder_is_in_the_json_and_is_made_anew_when_read(make, tmp_path):
     assert plain["ladder"][2]["correct"] == {"count": 17, "n": 20}
     plain["ladder"] = []
     file.write_text(json.dumps(plain))
-    again = read_record(file)
+    with pytest.raises(UserError, match="changed since it was written"):
+        read_record(file)
+    again, _ = read_doubtful_record(file)
     assert again == record
     assert attacker_ladder(again) == attacker_ladder(record)
 
@@ -193,3 +197,15 @@ def test_nobody_is_told_that_anything_is_out_of_reach(make):
         [dataclasses.asdict(rung) for record in (make(), make(budget=50)) for rung in attacker_ladder(record)]
     )
     assert "safe" not in text.lower()
+
+
+def test_queries_alone_are_no_full_knowledge(make):
+    record = make(drop=(PGD,))
+    counted = tuple(
+        dataclasses.replace(m, settings={"queries": 5000}) if m.key == SQUARE else m for m in record.measurements
+    )
+    rung = attacker_ladder(dataclasses.replace(record, measurements=counted))[-1]
+    assert rung.key == "full_knowledge"
+    assert rung.correct is None
+    assert rung.missing.startswith("nothing but queries was tried")
+    assert attacker_ladder(make())[-1].correct is not None

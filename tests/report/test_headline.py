@@ -61,3 +61,21 @@ def test_only_refused_records_may_not_be_shown(make_record):
     shown = make_record("shown", checks=(check("fail", "strength"),))
     refused = make_record("refused", checks=(check("fail", "integrity"),))
     assert publishable([shown, refused]) == (shown,)
+
+
+def by_queries(record, **about):
+    attacks = [
+        dataclasses.replace(m, **{"settings": {"queries": 9}, "backwards": 0, **about}) for m in record.of("attack")
+    ]
+    others = [m for m in record.measurements if m.kind != "attack"]
+    return dataclasses.replace(record, measurements=(*others, *attacks))
+
+
+def test_what_was_attacked_by_queries_alone_has_an_upper_bound(make_record):
+    said = headline(by_queries(make_record(checks=(PASSED,))))
+    assert said.kind == "upper_bound"
+    assert said.sentence == (
+        f"FullLoRA: robust accuracy at Linf 0.1 is at most {NUMBER}, for it was attacked by queries alone; "
+        "1 checks were made, none failed."
+    )
+    assert headline(by_queries(make_record(checks=(PASSED,)), backwards=3)).kind == "measured"

@@ -249,3 +249,19 @@ def test_a_record_that_was_changed_is_not_judged(tmp_path):
     file.write_text(file.read_text().replace('"verdict": "fail"', '"verdict": "pass"'))
     with pytest.raises(UserError, match="was changed since it was written"):
         gate(tmp_path, Policy(images=1))
+
+
+def test_queries_alone_cannot_show_a_least_share_unless_that_is_waived(judge):
+    record = make()
+    asked = tuple(
+        dataclasses.replace(m, settings={"queries": 9}) if m.kind == "attack" else m for m in record.measurements
+    )
+    record = dataclasses.replace(record, measurements=asked)
+    least = (AtThreat(0.4, 0.03),)
+    assert judge(Policy(robust_accuracy=least)).judgement == "pass"
+    found = judge(Policy(robust_accuracy=least), record)
+    assert found.judgement == "unknown"
+    assert "queries alone" in found.demands[0].found
+    waived = Policy(robust_accuracy=least, waive={"gradient_present": "served by queries only"})
+    assert judge(waived, record).judgement == "pass"
+    assert judge(Policy(robust_accuracy=(AtThreat(0.6, 0.03),)), record).judgement == "fail"

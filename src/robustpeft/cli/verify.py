@@ -15,8 +15,12 @@ _STATUS = {"confirmed": 0, "refuted": 1, "unchecked": 2}
 def verify(
     record: Annotated[Path, typer.Argument(metavar="RECORD", help="Directory of a record, or its audit.json.")],
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Directory of the run.", show_default="only whether the files agree"),
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="The run, or another model as for audit.",
+            show_default="only whether the files agree",
+        ),
     ] = None,
     data: Annotated[
         str | None,

@@ -30,6 +30,7 @@ from robustpeft.records.minimal_search import MinimalSearch
 from robustpeft.records.norm_distribution import NormDistribution, norm_distribution
 from robustpeft.records.paired import holm, mcnemar
 from robustpeft.records.paired_rates import Paired
+from robustpeft.records.queries_alone import attacked_by_queries_alone
 from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
 from robustpeft.records.robust_curve import RobustCurve, robust_curves
@@ -83,6 +84,7 @@ __all__ = [
     "TransferRow",
     "TrialRecord",
     "canonical_digest",
+    "attacked_by_queries_alone",
     "attacker_ladder",
     "compact_ledger",
     "contained",

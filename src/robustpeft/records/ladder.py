@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustpeft.records.audit_record import AuditRecord, Measurement
+from robustpeft.records.queries_alone import attacked_by_queries_alone
 from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
 
@@ -132,6 +133,9 @@ def _full_knowledge(record: AuditRecord, threat: dict[str, Any] | None) -> Rung:
     found = [m for m in record.of("attack") if _within(m, threat)]
     if not found:
         return Rung("full_knowledge", title, words, missing=_absent("no attack was tried", "any profile, with attacks"))
+    if attacked_by_queries_alone(record):
+        why = _absent("nothing but queries was tried", "attacks along gradients, on the network itself")
+        return Rung("full_knowledge", title, words, threat=threat, missing=why)
     correct, turned = _kept(record, found)
     return Rung(
         "full_knowledge",

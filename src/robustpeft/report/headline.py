@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robustpeft.records import AuditRecord, Check
+from robustpeft.records import AuditRecord, Check, attacked_by_queries_alone
 from robustpeft.report.wording import rate_text, threat_text
 from robustpeft.report.worst_case import main_threats, worst_case
 
@@ -23,7 +23,7 @@ class Headline:
 
     Args:
         kind: ``measured``: no check failed. ``upper_bound``: a check of the model or of the attacks' strength failed;
-            what was broken is broken, but more may be. ``refused``: a check of integrity failed; there is no number.
+            what was broken is broken, but more may be; or it was attacked by queries alone. ``refused``: a check of integrity failed; there is no number.
             ``unchecked``: no checks were made. ``clean``: no attack was tried.
         sentence: The sentence.
     """
@@ -51,12 +51,16 @@ def headline(record: AuditRecord) -> Headline:
             "upper_bound",
             f"{label}: robust accuracy at {where} is at most {number}, and probably lower. {_weaknesses(weak)}",
         )
-    sentence = f"{label}: robust accuracy at {where} is {number}"
+    blind = attacked_by_queries_alone(record)
+    bound = "at most " if blind else ""
+    why = ", for it was attacked by queries alone" if blind else ""
+    sentence = f"{label}: robust accuracy at {where} is {bound}{number}{why}"
     if not record.checks:
         return Headline("unchecked", f"{sentence}; nothing was done to doubt this number.")
     warned, made = _count(record.checks, ("warn",)), _count(record.checks, ("pass", "warn"))
     doubts = f", {warned} in doubt" if warned else ""
-    return Headline("measured", f"{sentence}; {made} checks were made, none failed{doubts}.")
+    kind: Kind = "upper_bound" if blind else "measured"
+    return Headline(kind, f"{sentence}; {made} checks were made, none failed{doubts}.")
 
 
 def publishable(records: Iterable[AuditRecord]) -> tuple[AuditRecord, ...]:

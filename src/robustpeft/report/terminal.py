@@ -48,13 +48,14 @@ def terminal_ladder(records: Sequence[AuditRecord]) -> RichTable | None:
     shown.add_column("Attacker", min_width=_LABEL_WIDTH)
     for label in ladder.labels:
         shown.add_column(Text(label), justify="right", min_width=_NUMBER_WIDTH)
-    missing: dict[str, None] = {}
+    missing: dict[str, list[str]] = {}
     for step in ladder.steps:
         cells = [Text("not measured", "dim") if entry.missing else _rung(entry.cell) for entry in step.entries]
         shown.add_row(Text(step.title, style="bold").append(f"\n{step.words}", style="dim not bold"), *cells)
-        missing.update(dict.fromkeys(entry.missing for entry in step.entries if entry.missing))
+        for why in dict.fromkeys(entry.missing for entry in step.entries if entry.missing):
+            missing.setdefault(why, []).append(step.title)
     count = f"{records[0].data.n:,} images: the share still recognised, its 95 % interval in percent, and what it cost"
-    shown.caption = "\n".join([count, *missing])
+    shown.caption = "\n".join([count, *(f"{'; '.join(titles)}: {why}" for why, titles in missing.items())])
     shown.caption_justify = "left"
     return shown
 

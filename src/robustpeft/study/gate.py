@@ -12,7 +12,15 @@ from pathlib import Path
 from robustpeft.auditing.checks import CHECKS
 from robustpeft.auditing.consistency import Dossier, check_consistency
 from robustpeft.errors import UserError, nearest_hint
-from robustpeft.records import AuditRecord, Check, Measurement, Paired, Rate, read_record
+from robustpeft.records import (
+    AuditRecord,
+    Check,
+    Measurement,
+    Paired,
+    Rate,
+    attacked_by_queries_alone,
+    read_record,
+)
 from robustpeft.records.check import GROUPS
 from robustpeft.records.gate_result import Demand, GateResult, Judgement
 from robustpeft.records.verification import Outcome, Verification
@@ -26,6 +34,8 @@ from robustpeft.study.price import price
 __all__ = ["gate"]
 
 _JUDGED: Mapping[Outcome, Judgement] = {"confirmed": "pass", "refuted": "fail", "unchecked": "unknown"}
+_GRADIENT = "gradient_present"
+"""The check to waive for a model that gives no gradients."""
 _WORDS = {"pass": "holds", "warn": "in doubt", "fail": "fails", "not_applicable": "not asked"}
 
 
@@ -65,6 +75,11 @@ class _Case:
     policy: Policy
     home: Path
     now: datetime
+
+    @property
+    def blind(self) -> bool:
+        """No attack looked at gradients, and that is not waived."""
+        return attacked_by_queries_alone(self.record) and _GRADIENT not in self.policy.waive
 
     @property
     def weak(self) -> list[Check]:
@@ -157,6 +172,9 @@ def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequ
     demand = judge(rates)
     if not math.isclose(reach, asked.epsilon, rel_tol=1e-6):
         demand = _with(demand, f"{demand.found}, judged by {threat_text(asked.norm, reach)}", demand.judgement)
+    if case.blind and demand.judgement == "pass":
+        says = "only an upper bound, for it was attacked by queries alone"
+        return _with(demand, f"{demand.found}; {says} (check {_GRADIENT})", "unknown")
     if case.weak and demand.judgement == "pass":
         names = ", ".join(check.key for check in case.weak)
         return _with(demand, f"{demand.found}; only an upper bound, for these checks fail: {names}", "unknown")

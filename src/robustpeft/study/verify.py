@@ -25,6 +25,10 @@ from robustpeft.study.audit_model import LEDGER, load_test_images
 from robustpeft.study.audit_runs import images_of
 from robustpeft.study.device import find_device
 from robustpeft.study.run_directory import Run, load
+from robustpeft.study.targets import Facts, find_target
+from robustpeft.study.targets.introduce import introduce
+from robustpeft.study.targets.remembered import facts_of_record
+from robustpeft.study.targets.run import RunTarget
 from robustpeft.study.undefended import load_undefended
 
 __all__ = ["verify", "verify_run"]
@@ -42,7 +46,8 @@ def verify(
 
     Args:
         record: The directory of a record, or its ``audit.json``; the ledger and the kept images lie beside it.
-        model: A classifier, a run, or the path of one; None to see only whether the files agree with each other.
+        model: A classifier, a run, or words that name one as for `introduce`; None to see only whether the files agree
+            with each other.
         data: The images, as for `audit`; with the path of a run, by default those that it was tuned on.
         perturbations: Ask again under every perturbation too.
         trust: Import the modules of classes of others that the record names.
@@ -62,6 +67,8 @@ def verify(
         why = "no model was given"
         findings += [Finding(m.key, "unchecked", why) for m in _asked_about(read, perturbations=perturbations)]
         return Verification(read.subject.label, tuple(findings))
+    if isinstance(model, str | Path) and not _is_run(model):
+        model, data = _strangers(read, model, data, Facts(trust=trust))
     ready = _loaded(model, trust=trust)
     if data is None and isinstance(model, str | Path):
         images = images_of(None, Path(model), ready)
@@ -82,7 +89,7 @@ def verify(
 
 def verify_run(
     record: Path,
-    run: Path | None,
+    run: Path | str | None,
     data: str | None = None,
     *,
     undefended: bool = False,
@@ -91,11 +98,11 @@ def verify_run(
     device: str = "auto",
     trust: bool = False,
 ) -> Verification:
-    """Return what `verify` finds with the model of a run, or with its frozen network.
+    """Return what `verify` finds with the model of a run, with its frozen network, or with somebody else's model.
 
     Args:
         record: As for `verify`.
-        run: Directory of a run; None for the files alone.
+        run: Directory of a run, or words that name another model; None for the files alone.
         data: As for `verify`.
         undefended: The record is of the run's network without what was trained.
         perturbations: As for `verify`.
@@ -109,11 +116,36 @@ def verify_run(
     if run is None:
         return verify(record, perturbations=perturbations, trust=trust)
     where = str(find_device(device))
+    if not _is_run(run):
+        if undefended:
+            raise UserError(f"{run} is no run, so there is no undefended model of it")
+        read, _ = read_doubtful_record(record)
+        other, ready = _strangers(read, run, data, Facts(weights=weights, trust=trust), where)
+        return verify(record, other, ready, perturbations=perturbations, trust=trust)
+    run = Path(run)
     model = load(run, device=where, weights=weights, trust=trust)
     images = images_of(data, run, model)
     if undefended:
         _, model = load_undefended(run, images, where, weights, trust)
     return verify(record, model, images, perturbations=perturbations, trust=trust)
+
+
+def _is_run(words: str | Path) -> bool:
+    """Return whether these words name a run, or nothing else that is there."""
+    try:
+        return isinstance(find_target(str(words)), RunTarget)
+    except UserError:
+        return True  # the error that loading a run gives says what is missing
+
+
+def _strangers(
+    record: AuditRecord, words: str | Path, data: Any, known: Facts, device: str = "cpu"
+) -> tuple[ImageClassifier, ImageData]:
+    """Return somebody else's model as the audit met it, and the images at its size."""
+    if data is None:
+        raise UserError(f"{words} is no run, so its data are not known; say which with --data")
+    facts = facts_of_record(record, find_target(str(words), known), known)
+    return introduce(words, data, facts, device=device)
 
 
 def _loaded(model: ImageClassifier | Run | str | Path, *, trust: bool) -> ImageClassifier:

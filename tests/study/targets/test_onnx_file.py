@@ -4,10 +4,10 @@ import torch
 from robustpeft.attacks import Square
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
-from robustpeft.study import audit
+from robustpeft.study import audit, verify, verify_run
 from robustpeft.study.audit_runs import AuditRequest, audit_runs
 from robustpeft.study.profiles import estimate, with_profile
-from robustpeft.study.targets import load_target
+from robustpeft.study.targets import Facts, load_target
 from robustpeft.study.targets.introduce import introduce
 
 pytest.importorskip("onnxruntime")
@@ -67,3 +67,17 @@ def test_images_of_another_size_are_refused_in_a_sentence(shop, onnx_file):
     model = load_target(str(onnx_file())).model
     with pytest.raises(UserError, match="cannot answer images of 8 x 8 pixels"):
         model(torch.rand(1, 3, 8, 8))
+
+
+def test_its_record_is_verified_as_the_audit_met_it(shop, onnx_file):
+    onnx_file()
+    changes = {"epsilons": [0.3], "images": 6, "checks": "none", "perturbations": []}
+    facts = Facts(normalization="none", class_order="data")
+    audit_runs(["model.onnx"], shop.path / "out", AuditRequest(data=str(shop.photos), changes=changes, facts=facts))
+    record = shop.path / "out" / "model"
+    assert verify_run(record, "model.onnx", str(shop.photos)).outcome == "confirmed"
+    assert verify(record, "model.onnx", str(shop.photos)).outcome == "confirmed"
+    with pytest.raises(UserError, match="say which with --data"):
+        verify_run(record, "model.onnx")
+    with pytest.raises(UserError, match="no undefended model"):
+        verify_run(record, "model.onnx", str(shop.photos), undefended=True)
