@@ -40,3 +40,27 @@ def test_titles_name_the_subjects_while_they_are_few(make_record):
     assert default_title([make_record("LoRA")]) == "How robust is LoRA on digits?"
     assert default_title([make_record(str(i)) for i in range(4)]) == "How robust are 4 models on digits?"
     assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_what_was_tried_on_one_model_alone_is_not_said_of_all(make_record):
+    seen, asked = make_record("seen"), make_record("asked")
+    kept = [m for m in asked.measurements if m.kind != "attack"]
+    square = dataclasses.replace(
+        seen["pgd@linf:0.1"], key="square@linf:0.1", name="square", settings={"queries": 100}, backwards=0
+    )
+    rows = tuple(
+        dataclasses.replace(r, predictions=r.predictions | {square.key: r.predictions["pgd@linf:0.1"]})
+        for r in asked.rows
+    )
+    asked = dataclasses.replace(asked, measurements=(*kept, square), rows=rows)
+    story = attack_story([seen, asked])
+    assert "; of asked they see answers and nothing else." in story
+    assert "Against seen they try on every image FGSM and PGD (20 steps) at 2 radii up to this one, 42" in story
+    assert "Against asked they try on every image Square" in story
+    assert attack_story([asked]).startswith("The attacker sees answers and nothing else, and may change every pixel")
+
+
+def test_the_same_attacks_on_all_are_said_once(make_record):
+    story = attack_story([make_record("one"), make_record("two")])
+    assert story.count("On every image they try") == 1
+    assert "they try on every image" not in story

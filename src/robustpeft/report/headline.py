@@ -23,8 +23,8 @@ class Headline:
 
     Args:
         kind: ``measured``: no check failed. ``upper_bound``: a check of the model or of the attacks' strength failed;
-            what was broken is broken, but more may be; or it was attacked by queries alone. ``refused``: a check of integrity failed; there is no number.
-            ``unchecked``: no checks were made. ``clean``: no attack was tried.
+            what was broken is broken, but more may be; or it was attacked by queries alone. ``refused``: a check of
+            integrity failed; there is no number. ``unchecked``: no checks were made. ``clean``: no attack was tried.
         sentence: The sentence.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustpeft.records import AuditRecord, Measurement, Rate
+from robustpeft.records import AuditRecord, Measurement, Rate, attacked_by_queries_alone
 from robustpeft.report.wording import condition_name, count_text, effort_text, number_text, percent_text, rate_text
 from robustpeft.report.worst_case import MainThreat, WorstCase, main_threats, withstood, worst_case
 
@@ -33,7 +33,7 @@ def attack_story(records: Sequence[AuditRecord]) -> str:
     threat = threats[0]
     cases = [case for record in records if (case := worst_case(record, threat)) is not None]
     outcomes = (_outcome(record, case) for record, case in zip(records, cases, strict=True))
-    return " ".join([_attacker(threat), _tries(cases), *outcomes])
+    return " ".join([_attacker(threat, records), *_tries(records, cases), *outcomes])
 
 
 def paired_sentences(records: Sequence[AuditRecord]) -> tuple[str, ...]:
@@ -49,22 +49,40 @@ def paired_sentences(records: Sequence[AuditRecord]) -> tuple[str, ...]:
     return tuple(_pair(records[best], records[i], kept[best], kept[i]) for i in range(len(records)) if i != best)
 
 
-def _attacker(threat: MainThreat) -> str:
+def _attacker(threat: MainThreat, records: Sequence[AuditRecord]) -> str:
     radius = number_text(threat.epsilon)
     freedom = {
         "linf": f"change every pixel by up to {radius}, where black is 0 and white is 1",
         "l2": f"move every image by up to {radius} in Euclidean distance, where black is 0 and white is 1",
     }.get(threat.norm, f"move every image by up to {radius} in the {threat.norm} norm")
-    return f"The attacker knows the model, its adapter and every weight, and may {freedom}."
+    asked = [record.subject.label for record in records if attacked_by_queries_alone(record)]
+    if len(asked) == len(records):
+        return f"The attacker sees answers and nothing else, and may {freedom}."
+    but = f"; of {listing(asked)} they see answers and nothing else" if asked else ""
+    return f"The attacker knows the model, its adapter and every weight, and may {freedom}{but}."
 
 
-def _tries(cases: Sequence[WorstCase]) -> str:
+def _tries(records: Sequence[AuditRecord], cases: Sequence[WorstCase]) -> list[str]:
+    """Return one sentence, or where not the same was tried on all, one for those on which it was."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, case in enumerate(cases):
+        alike.setdefault(tuple(m.key for m in case.attacks), []).append(place)
+    if len(alike) == 1:
+        return [f"On every image they try {_effort(cases)}."]
+    return [
+        f"Against {listing([records[place].subject.label for place in places])} they try on every image "
+        f"{_effort([cases[place] for place in places])}."
+        for places in alike.values()
+    ]
+
+
+def _effort(cases: Sequence[WorstCase]) -> str:
     attacks = listing(list(dict.fromkeys(_named(m) for case in cases for m in case.attacks)))
     radii = {m.strength for case in cases for m in case.attacks}
     at = f" at {len(radii)} radii up to this one" if len(radii) > 1 else ""
     gradients = max(sum(m.backwards / m.correct.n for m in case.attacks if m.correct.n) for case in cases)
     cost = f", {gradients:,.0f} gradient computations an image in all" if gradients else ""
-    return f"On every image they try {attacks}{at}{cost}."
+    return f"{attacks}{at}{cost}"
 
 
 def _named(measurement: Measurement) -> str:

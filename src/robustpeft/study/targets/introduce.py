@@ -234,7 +234,7 @@ def _remarks(loaded: Loaded) -> list[Finding]:
 
 def _explicit(findings: Sequence[Finding]) -> str:
     """Return what to type to have the same without probes; empty if nothing was typed."""
-    if Path(sys.argv[0]).name != "robustpeft":
-        return ""
+    if Path(sys.argv[0]).name != "robustpeft" or sys.argv[1:2] != ["audit"]:
+        return ""  # other commands do not take these options
     more = [word for f in findings if f.option and f.source != "given" for word in f.option.split(" ", 1)]
     return shlex.join(["robustpeft", *sys.argv[1:], *more])
