@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from robustpeft.errors import UserError
 from robustpeft.records import (
     AuditRecord,
     DataInfo,
@@ -181,11 +182,13 @@ def test_the_ladder_is_in_the_json_and_is_made_anew_when_read(make, tmp_path):
     plain = json.loads(file.read_text())
     assert [rung["key"] for rung in plain["ladder"]] == [rung.key for rung in attacker_ladder(record)]
     assert plain["ladder"][2]["correct"] == {"count": 17, "n": 20}
-    plain["ladder"] = []
-    file.write_text(json.dumps(plain))
     again = read_record(file)
     assert again == record
     assert attacker_ladder(again) == attacker_ladder(record)
+    plain["ladder"] = []
+    file.write_text(json.dumps(plain))
+    with pytest.raises(UserError, match="it was changed since it was written"):
+        read_record(file)
 
 
 def test_nobody_is_told_that_anything_is_out_of_reach(make):

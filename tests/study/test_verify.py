@@ -73,7 +73,8 @@ def test_an_honest_record_is_confirmed_in_all_its_claims(audited, run, digits):
     assert found.outcome == "confirmed"
     assert [f.claim for f in found.findings] == [
         "files", "seal", "plan", "rows", "ledger", "kept images", "model", "data", "clean",
-        "fgsm@linf:0.01", "fgsm@linf:0.03", "pgd@linf:0.01", "pgd@linf:0.03", "gaussian_noise@0.1", "pixel_drop@0.3",
+        "fgsm@linf:0.01", "fgsm@linf:0.03", "pgd@linf:0.01", "pgd@linf:0.03", "transfer@linf:0.03",
+        "gaussian_noise@0.1", "pixel_drop@0.3",
     ]  # fmt: skip
     count = read_record(audited)["pgd@linf:0.03"].correct.count
     assert next(f for f in found.findings if f.claim == "pgd@linf:0.03").says == f"at most {count} of 40 correct"

@@ -25,7 +25,7 @@ from robustpeft.attacks import (
     search_again,
 )
 from robustpeft.auditing.checks import Keepsake
-from robustpeft.auditing.conditions import Condition
+from robustpeft.auditing.conditions import Condition, attack_places
 from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.measure import Answer, Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
@@ -60,10 +60,7 @@ class Attacked:
     @functools.cached_property
     def places(self) -> dict[tuple[int, int], Condition]:
         """The conditions by the numbers of their attack and threat."""
-        radii, boxes = len(self.plan.epsilons), len(self.plan.black_box)
-        whole = [(attack, threat) for attack in range(len(self.plan.attacks)) for threat in range(radii)]
-        narrow = [(len(self.plan.attacks) + box, radii - 1) for box in range(boxes)]
-        return dict(zip((*whole, *narrow), self.conditions, strict=True))
+        return attack_places(self.plan, self.conditions)
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustpeft.attacks import PGD
-from robustpeft.auditing.conditions import Condition
+from robustpeft.auditing.conditions import Condition, public_condition
 from robustpeft.auditing.measure import Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
@@ -21,7 +21,6 @@ from robustpeft.types import Attackable, Classifier, attack_view
 __all__ = ["borrowed_condition", "measure_borrowed"]
 
 _GOOD = 0.75  # of what the nearest mean gets right, which saw these very images: then the own head knows the classes
-_ATTACK = PGD(steps=20, loss="margin")
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,37 @@ class Public:
 
 def borrowed_condition(plan: AuditPlan, model: Classifier, subject: Subject) -> Condition | None:
     """Return the condition under which images come from the model without its adapter; None if there is none."""
-    if not (plan.transfer and plan.attacks and plan.epsilons) or subject.method is None:
-        return None
-    if not isinstance(model, Attackable):
-        return None
-    threat = plan.threats[-1]
-    return Condition(f"transfer@{str(threat).replace(' ', ':')}", _ATTACK, threat, borrowed=True)
+    return public_condition(plan) if subject.method is not None and isinstance(model, Attackable) else None
 
 
-def measure_borrowed(condition: Condition, model: Attackable, setting: Setting, clean: Outcome, pace: Pace) -> Outcome:
+def measure_borrowed(
+    condition: Condition,
+    model: Attackable,
+    setting: Setting,
+    clean: Outcome,
+    pace: Pace,
+    keep: Callable[[dict[int, Tensor]], None] | None = None,
+) -> Outcome:
     """Return the model's predictions on images that were attacked on its public network.
 
     An image that is misclassified as it is is not attacked: its prediction stands.
+
+    Args:
+        condition: From `borrowed_condition`.
+        model: Judged; without its adapter, attacked.
+        setting: Images and judge.
+        clean: The model's answers to the clean images.
+        pace: Told how far it is.
+        keep: Given what broke the model, adversarial images (3, h, w) by image id.
 
     Cost:
         Of the network without its adapter 2 forwards an image, and for each that is right 21 forwards and 20 backwards;
         of the model 1 forward for each of these: its owner sees one question an image.
     """
     start = time.perf_counter()
-    threat = condition.threat
+    threat, attack = condition.threat, condition.change
     assert threat is not None
+    assert isinstance(attack, PGD)
     public = _public(model, setting)
     predictions = clean.predictions.clone()
     done = forwards = backwards = 0
@@ -71,10 +81,13 @@ def measure_borrowed(condition: Condition, model: Attackable, setting: Setting, 
         if len(right):
             here = right.to(batch.images.device)
             images, labels, ids = batch.images[here], batch.labels[here], batch.ids[here]
-            points = _ATTACK(public.view, images, labels, threat, seed=setting.seed, ids=ids)
-            predictions[rows.start + right] = setting.judge(points, labels).predictions
-            forwards += (_ATTACK.steps + 2) * len(right)
-            backwards += _ATTACK.steps * len(right)
+            points = attack(public.view, images, labels, threat, seed=setting.seed, ids=ids)
+            answered = setting.judge(points, labels).predictions
+            predictions[rows.start + right] = answered
+            if keep is not None:
+                keep({int(ids[row]): points[row] for row in (answered != labels.cpu()).nonzero().flatten()})
+            forwards += (attack.steps + 2) * len(right)
+            backwards += attack.steps * len(right)
         correct = int((predictions[:done] == setting.split.labels[:done]).sum())
         pace.tell(condition, done, correct, time.perf_counter() - start)
     note = f"Made on the network without its adapter, {public.head}: {public.right} of {done} images are right there."

@@ -10,12 +10,14 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack
+from robustpeft.attacks import ATTACK_AXIS, ATTACKS, PGD, Attack
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.perturbations import PERTURBATIONS, Perturbation
 from robustpeft.types import THREATS, Batch, Threat, name_of, to_plain
 
-__all__ = ["Condition", "conditions_of"]
+__all__ = ["Condition", "attack_places", "conditions_of", "public_condition"]
+
+_PUBLIC = PGD(steps=20, loss="margin")
 
 
 @final
@@ -98,6 +100,28 @@ def conditions_of(plan: AuditPlan, image_size: tuple[int, int]) -> tuple[Conditi
     )
     perturbations = (Condition(_key(change), change) for change in plan.perturbations_for(image_size))
     return _distinct([Condition("clean"), *attacks, *boxes, *perturbations])
+
+
+def attack_places(plan: AuditPlan, conditions: Sequence[Condition]) -> dict[tuple[int, int], Condition]:
+    """Return those of the conditions that the driver carries out, by the numbers of their attack and threat.
+
+    Args:
+        plan: Whose conditions they are.
+        conditions: As `conditions_of` has them; others among them are passed over.
+    """
+    mine = [condition for condition in conditions if condition.kind == "attack" and not condition.borrowed]
+    radii, boxes = len(plan.epsilons), len(plan.black_box)
+    whole = [(attack, threat) for attack in range(len(plan.attacks)) for threat in range(radii)]
+    narrow = [(len(plan.attacks) + box, radii - 1) for box in range(boxes)]
+    return dict(zip((*whole, *narrow), mine, strict=True))
+
+
+def public_condition(plan: AuditPlan) -> Condition | None:
+    """Return the condition of a model with an adapter under which images are made without it; None if not asked for."""
+    if not (plan.transfer and plan.attacks and plan.epsilons):
+        return None
+    threat = plan.threats[-1]
+    return Condition(f"transfer@{str(threat).replace(' ', ':')}", _PUBLIC, threat, borrowed=True)
 
 
 def _key(change: Attack | Perturbation, threat: Threat | None = None) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack, AttackPlan, Findings
-from robustpeft.auditing.conditions import conditions_of
+from robustpeft.attacks import ATTACK_AXIS, ATTACKS, AttackPlan, Findings
+from robustpeft.auditing.conditions import attack_places, conditions_of, public_condition
 from robustpeft.auditing.kept_files import file_digest
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.sealing import plan_of
@@ -101,6 +101,9 @@ def _plan(dossier: Dossier) -> Finding:
         conditions = conditions_of(dossier.plan(), record.data.image_size)
     except (UserError, ValueError) as error:
         return Finding("plan", "unchecked", str(error))
+    if record.subject.method is not None and (public := public_condition(dossier.plan())) is not None:
+        measured_keys = {m.key for m in record.measurements}
+        conditions = (*conditions, *([public] if public.key in measured_keys else []))
     sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
     measured = [tuple(getattr(m, field) for field in _AS_MEASURED) for m in record.measurements]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]
@@ -168,6 +171,7 @@ def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str
         "data": (header.get("data"), seal.data),
         "seed": (said.get("seed"), seal.seed),
         "list of attacks": (said.get("attacks"), _plain(to_plain(plan.attacks, (ATTACK_AXIS,)))),
+        "list of black boxes": (said.get("narrow"), _plain(to_plain(plan.black_box, (ATTACK_AXIS,)))),
         "list of radii": ([t.get("epsilon") for t in said.get("threats", ())], list(plan.epsilons)),
     }
     return [name for name, (found, sealed) in pairs.items() if found != sealed]
@@ -175,14 +179,11 @@ def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str
 
 def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) -> Finding:
     """Return whether every prediction under attack in the record follows from the ledger."""
-    attacks = AttackPlan(plan.attacks, plan.threats, record.seed)
+    attacks = AttackPlan(plan.attacks, plan.threats, record.seed, plan.black_box)
     stages = attacks.stages(len(record.data.classes), dict(ATTACKS))
     findings = Findings(attacks, stages, {row.key: row for row in rows})
-    places = {
-        c.key: (plan.attacks.index(c.change), plan.threats.index(c.threat))
-        for c in conditions_of(plan, record.data.image_size)
-        if c.threat is not None and isinstance(c.change, Attack)
-    }
+    conditions = conditions_of(plan, record.data.image_size)
+    places = {condition.key: place for place, condition in attack_places(plan, conditions).items()}
     wrong: dict[int, str] = {}
     for row in record.rows:
         clean = findings.clean(row.id)

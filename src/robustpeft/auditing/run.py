@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustpeft.attacks import Judge
 from robustpeft.attacks.driver import default_slots
+from robustpeft.attacks.kept_images import KeptImages
 from robustpeft.attacks.subject import check_gradients
 from robustpeft.auditing.attacked import Attacked, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
 from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed
-from robustpeft.auditing.checks import Inspection
+from robustpeft.auditing.checks import Inspection, Keepsake
 from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.auditing.gallery import choose_shown, gallery_items
@@ -101,7 +102,8 @@ def run_audit(
     attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake, seal.digest)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
     if borrowed is not None and isinstance(model, Attackable):
-        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace)
+        keep = None if ledger is None or not plan.keep_images else _keeper(ledger, borrowed, inspection.keepsake)
+        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep)
     smallest = find_smallest(model, plan, setting, clean, inspection.keepsake.findings)
     for condition in others:
         outcomes[condition] = measure(condition, setting, pace)
@@ -125,6 +127,19 @@ def run_audit(
         checks=inspection.finish(outcomes),
         seal=seal,
     )
+
+
+def _keeper(ledger: Path, borrowed: Condition, keepsake: Keepsake) -> Callable[[dict[int, Tensor]], None]:
+    """Return what keeps, of borrowed images, those that nothing else broke: the others are shown by what did."""
+    kept, findings = KeptImages(ledger, 0), keepsake.findings
+    assert findings is not None
+    last = len(findings.plan.threats) - 1
+
+    def keep(points: dict[int, Tensor]) -> None:
+        alone = {image: point for image, point in points.items() if findings.worst(image, last) is None}
+        kept.save(f"{borrowed.name}@{borrowed.threat}", alone)
+
+    return keep
 
 
 def _device_of(model: Classifier) -> torch.device:

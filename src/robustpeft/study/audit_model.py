@@ -95,7 +95,7 @@ def audit(
         record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
     if output is not None:
         folder = Path(output)
-        kept = pack_images(folder / LEDGER, folder, plan.threats if plan.attacks else ())
+        kept = pack_images(folder / LEDGER, folder, plan.threats)
         record = dataclasses.replace(record, adversarial=kept)
         if kept:
             size = sum(file.bytes for file in kept) / 1e6
