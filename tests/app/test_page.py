@@ -216,7 +216,7 @@ def test_records_are_sorted_filtered_and_compared(page):
     page.get_by_role("button", name="Compare chosen").click()
     row = page.locator(".rp-comparison tr", has_text="worst case, Linf 0.1")
     playwright.expect(row).to_contain_text("FullLoRA minus LoRA")
-    playwright.expect(row).to_contain_text("+22.5")
+    playwright.expect(row).to_contain_text("+20.0")  # 38 and 30 of 40 withstand everything
 
 
 def test_one_record_alone_is_not_compared(page):

@@ -304,3 +304,15 @@ def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linea
     again = audit(make_linear(2), split, BLACK_BOX, ledger=tmp_path / "ledger")
     assert again.rows == whole.rows
     assert read_record(write_record(again, tmp_path)) == again
+
+
+def test_attacks_in_bf16_are_confirmed_in_float32_and_a_check_says_what_they_missed(audit, make_linear):
+    plan = replace(PLAN, checks="quick", precision="bf16")
+    model = make_linear(2)
+    low, full = audit(model, plan=plan), audit(model, plan=replace(plan, precision="float32"))
+    for measurement in low.of("attack"):
+        assert measurement.correct.count >= full[measurement.key].correct.count - 2  # its steps are others
+    said = [{check.key: check.verdict for check in record.checks}["low_precision"] for record in (low, full)]
+    assert said[0] in ("pass", "fail")
+    assert said[1] == "not_applicable"
+    assert low.seal.digest != full.seal.digest

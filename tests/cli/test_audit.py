@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,8 @@ def test_record_and_report_are_written_and_the_report_is_named_last(place: Any, 
 
 def test_the_plan_is_the_recipes(place: Any, type_in: Callable[..., Any]) -> None:
     record = audit(place, type_in)
-    assert [m.key for m in record.measurements] == ["clean", "fgsm@linf:0.05", "fgsm@linf:0.1", "pixel_drop@0.5"]
+    keys = ["clean", "fgsm@linf:0.05", "fgsm@linf:0.1", "transfer@linf:0.1", "pixel_drop@0.5"]
+    assert [m.key for m in record.measurements] == keys
     assert (record.data.name, record.data.split) == ("photos", "test")
 
 
@@ -50,7 +52,8 @@ def test_options_replace_parts_of_the_plan(place: Any, type_in: Callable[..., An
         "2",
     )
     attacks = record.of("attack")
-    assert {m.key for m in attacks} == {"pgd@l2:1/255", "pgd@l2:0.5", "fgsm@l2:1/255", "fgsm@l2:0.5"}
+    keys = {"pgd@l2:1/255", "pgd@l2:0.5", "fgsm@l2:1/255", "fgsm@l2:0.5", "transfer@l2:0.5"}
+    assert {m.key for m in attacks} == keys
     assert record["pgd@l2:0.5"].settings["restarts"] == 2
     assert (record.data.n, record.data.split, record.seed) == (3, "validation", 7)
 
@@ -132,9 +135,9 @@ def test_a_profile_says_how_long_it_may_take_and_options_still_win(place: Any, t
     ended = type_in("audit", place.run(), *asked, "--device", "cpu")
     assert ended.status == 0, ended.err
     said = " ".join(ended.err.split())
-    assert "AutoAttack on at most 1,000 stratified images, and all checks); at most 1 min" in said
+    assert re.search(r"AutoAttack and 5,000 queries .*, and all checks\); at most \d+ min", said)
     record = read_record(place.path / "run" / "audit" / "lora")
-    assert ({m.name for m in record.of("attack")}, record.data.n) == ({"fgsm"}, 4)
+    assert ({m.name for m in record.of("attack")}, record.data.n) == ({"fgsm", "square", "transfer"}, 4)
     assert {check.key for check in record.checks} > {"input_range", "beyond_one_step"}
 
 

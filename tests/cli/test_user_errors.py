@@ -224,7 +224,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], Iterable[str]], tuple[str, ...]]] = {
     "missing record": (lambda p: ["report", "nowhere"], ("no audit record at nowhere", "audit.json")),
     "damaged record": (lambda p: changed_record(p, text='{"schema_version": 1, '), ("audit.json", "not an audit")),
     "record without fields": (lambda p: changed_record(p, text='{"schema_version": 1}'), ("audit.json", "damaged")),
-    "record version": (lambda p: changed_record(p, schema_version=99), ("record version 99", "reads 2")),
+    "record version": (lambda p: changed_record(p, schema_version=99), ("record version 99", "reads 3")),
     "records of different data": (records_of_different_data, ("cannot stand in one report", "digest")),
     "copy of nothing": (lambda p: ["copy", "lora-digit"], ("'lora-digit'", "did you mean 'lora-digits'")),
     "copy exists": (copy_exists, ("lora-digits.yaml exists",)),

@@ -11,6 +11,7 @@ from robustpeft.data import (
     Parquet,
     Tensors,
     Torchvision,
+    Vtab,
     as_source,
     load_data,
 )
@@ -49,7 +50,7 @@ def test_a_seed_that_would_be_ignored_is_refused():
 
 
 def test_values_are_sources_and_can_be_hashed():
-    values = [Digits(), Folder("x"), Parquet("x"), Torchvision("x"), HuggingFace("x"), Tensors()]
+    values = [Digits(), Folder("x"), Parquet("x"), Torchvision("x"), HuggingFace("x"), Tensors(), Vtab("dtd", "x")]
     assert len({hash(v) for v in values}) == len(values)
     assert {type(v) for v in values} == set(DATASETS.values())
     assert all(isinstance(v, DataSource) and as_source(v) is v for v in values)

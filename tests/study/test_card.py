@@ -47,7 +47,7 @@ def test_the_metadata_is_what_the_hub_reads(said, record):
     low, high = record["clean"].correct.interval()
     assert clean.metric_args["interval_95"] == [round(low, 4), round(high, 4)]
     assert robust.metric_name == "Robust accuracy at Linf 0.1, at most"
-    assert robust.metric_args | {"norm": "linf", "epsilon": 0.1, "attacks": ["FGSM"]} == robust.metric_args
+    assert robust.metric_args | {"norm": "linf", "epsilon": 0.1, "attacks": ["FGSM", "Transfer"]} == robust.metric_args
     # the worst case over both radii, counted anew
     withstood = [r for r in record.rows if set(r.predictions.values()) == {r.label}]
     assert robust.metric_args["correct"] == len(withstood)

@@ -122,8 +122,11 @@ def expected_passes(question: Question, classes: int) -> int:
     """Return at most how many passes through a model of so many classes the question takes, attack and answers."""
     if question.kind != "attack" or question.strength == 0:
         return 2
-    courses = (stage.course(classes) for stage in question.attack().stages(classes))
-    return 2 + sum(course.passes * course.runs for course in courses)
+    attack = question.attack()
+    stages = attack.stages(classes)
+    courses = (stage.course(classes) for stage in stages)
+    around = 0 if stages == (attack,) else 2  # an attack made of others looks before the first and after the last
+    return 2 + around + sum(course.needs_clean + course.passes * course.runs for course in courses)
 
 
 def _outcomes(

@@ -199,7 +199,13 @@ class _TryIt:
             yield notice_html(str(error)), gr.skip()
             return
         self.wanted[session] = wish
-        for progress, answer in self.stage.perform(wish, lambda: self.wanted.get(session) == wish):
+
+        def still_wanted() -> bool:
+            wanted = self.wanted.get(session)
+            # What follows a slider is short, and a word of an older wish may come after it: only Stop ends it.
+            return wanted is not None if wait else wanted == wish
+
+        for progress, answer in self.stage.perform(wish, still_wanted):
             yield progress, gr.skip() if answer is None else answer
 
     def _stop(self, request: gr.Request) -> None:

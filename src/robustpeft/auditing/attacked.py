@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import PGD, Attack, AttackPlan, Driver, DriverProgress, Findings, Search, Square, Stage
+from robustpeft.attacks import (
+    PGD,
+    Attack,
+    AttackPlan,
+    Driver,
+    DriverProgress,
+    Findings,
+    Search,
+    Square,
+    Stage,
+    search_again,
+)
 from robustpeft.attacks.kept_images import KeptImages
 from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
+from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.measure import Answer, Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
-from robustpeft.types import Batch, Classifier, gives_gradients
+from robustpeft.types import Batch, Classifier, gives_gradients, passes_dtype
 
 __all__ = ["Attacked", "attack_plan", "attack_places", "keep_of_borrowed", "measure_attacks"]
 
@@ -85,9 +98,14 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         on_found=keeper.keep,
         on_end=attacked.keepsake.see,
         seal=attacked.seal,
+        precision=attacked.plan.precision,
     )
     findings = driver.run(attacked.model, setting.split, plan)
     attacked.keepsake.findings = findings
+    effort = find_effort(attacked.plan.checks)
+    if effort is not None and passes_dtype(attacked.plan.precision, setting.device) is not None:
+        quiet = dataclasses.replace(driver, keep_images="none")
+        attacked.keepsake.missed = search_again(quiet, attacked.model, setting.split, findings, effort.images)
     outcomes = {
         condition: _outcome(condition, place, findings, setting, clean) for place, condition in attacked.places.items()
     }

@@ -8,9 +8,9 @@ from typing import final
 from robustpeft.attacks import FGSM, PGD, Attack
 from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.grid import default_perturbations
-from robustpeft.errors import UserError
+from robustpeft.errors import UserError, nearest_hint
 from robustpeft.perturbations import Perturbation, corruption_suite
-from robustpeft.types import THREATS, Threat, look_up
+from robustpeft.types import PRECISIONS, THREATS, Threat, look_up
 
 __all__ = ["AuditPlan"]
 
@@ -42,6 +42,9 @@ class AuditPlan:
         keep_images: Keep, beside the ledger if there is one, what broke the model within the smallest radius, one
             adversarial image for each image and norm: with them anybody can check the counts without an attack.
         checks: How thoroughly the audit doubts itself: ``none``, or a name in `EFFORTS`.
+        precision: Of the attacks' passes: ``float32``, ``bf16``, or ``auto``, which is bf16 on a GPU that computes in
+            it. What they find counts once it is confirmed in the model's own precision, and a check attacks a sample
+            of what held once more in float32.
 
     Raises:
         UserError: If a field is not that.
@@ -60,6 +63,7 @@ class AuditPlan:
     gallery: int = 6
     keep_images: bool = True
     checks: str = "quick"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
@@ -74,6 +78,8 @@ class AuditPlan:
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
         find_effort(self.checks)
+        if self.precision not in PRECISIONS:
+            raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
         if self.images is not None and self.images < 1:
             raise UserError(f"images must be at least 1, or None for all; got {self.images}")
         if self.batch_size < 1 or self.gallery < 0:

@@ -146,6 +146,10 @@ def audit(
         float | None,
         typer.Option(help="Clean accuracy that its author claims: 0.913.", rich_help_panel=_THEIRS),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of the attacks' passes: float32, bf16, auto; only float32 counts.", show_default="float32"),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
 ) -> None:
     """Attack and perturb test images, write audit.json for each run and one report for all."""
@@ -167,6 +171,7 @@ def audit(
         "norm": norm,
         "attacks": None if attack is None else [attack_from_text(text) for text in attack],
         "batch_size": batch_size,
+        "precision": precision,
         "keep_images": False if forget_images else None,
     }
     with reporting() as reporter:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from robustpeft.errors import UserError
 from robustpeft.pet.files import CONFIG_FILE, WEIGHTS_FILE
-from robustpeft.records import AuditRecord, write_record
+from robustpeft.records import AuditRecord, Introduction, write_record
 from robustpeft.records.store import RECORD_FILE, ROWS_FILE
 from robustpeft.study.card import CARD_FILE, is_generated, model_card
 from robustpeft.study.noted_audits import noted_audits
@@ -127,6 +127,7 @@ def _without_pictures(record: AuditRecord) -> AuditRecord:
         record,
         **pictures,
         command=without_paths(record.command),
+        introduction=_introduced(record.introduction),
         data=dataclasses.replace(record.data, note=without_paths(record.data.note)),
         subject=dataclasses.replace(
             record.subject,
@@ -138,6 +139,21 @@ def _without_pictures(record: AuditRecord) -> AuditRecord:
             for check in record.checks
         ),
     )
+
+
+def _introduced(said: Introduction | None) -> Introduction | None:
+    if said is None:
+        return None
+    findings = tuple(
+        dataclasses.replace(
+            each,
+            value=without_paths(each.value),
+            evidence=without_paths(each.evidence),
+            option=without_paths(each.option),
+        )
+        for each in said.findings
+    )
+    return Introduction(without_paths(said.target), said.kind, findings, without_paths(said.command))
 
 
 def _of_record(record: AuditRecord) -> list[Parcel]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustpeft.attacks import Attack, AttackPlan, Driver, Findings, Search, Stage
+from robustpeft.attacks import Attack, AttackPlan, Driver, Findings, Missed, Search, Stage
 from robustpeft.attacks.subject import in_its_precision
 from robustpeft.auditing.checks.fingerprint import Fingerprint
 from robustpeft.auditing.conditions import Condition
@@ -32,12 +32,14 @@ class Keepsake:
         points: Adversarial images (3, h, w) on the CPU, by image id, attack and threat.
         findings: What came of all attacks; None as long as they have not run.
         view: What was attacked, as it is after all questions; None as long as it was not.
+        missed: What a search in low precision missed; None if it ran in float32.
     """
 
     each: int
     points: dict[tuple[int, int, int], Tensor] = field(default_factory=dict)
     findings: Findings | None = None
     view: Classifier | None = None
+    missed: Missed | None = None
 
     def see(self, view: Classifier) -> None:
         """Keep what was attacked."""
