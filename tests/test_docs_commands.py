@@ -1,8 +1,8 @@
 """What README and docs tell people to type is typed, page by page, each page in a directory of its own.
 
 In a page, from top to bottom: every line of a ``console`` block begins with ``$ `` and is typed; a ``python`` block is
-run, one namespace a page; a ``python`` or ``yaml`` block whose first line is ``# NAME.py`` or ``# NAME.yaml`` is written
-to that file; any other ``yaml`` block must be YAML; a ``text`` block is only read. The tables say what a reader has and
+run, one namespace a page; a ``python`` or ``yaml`` block whose first line is ``# NAME.py`` or ``# NAME.yaml`` is
+written to that file; any other ``yaml`` block must be YAML; a ``text`` block is only read. The tables say what a reader has and
 this test has not.
 """
 
@@ -40,7 +40,7 @@ INSTEAD = {
 """What is run in the place of what stands there, where the words would need weights, a network or a long time."""
 
 NOT_HERE = {
-    "make ": "makes an environment; every push to the repository does it",
+    "make ": "makes an environment, for which it needs a network",
     ".venv/bin/pre-commit": "changes a clone of the repository",
     "robustpeft demo": "takes minutes; tests/study/test_demo.py does a shorter one",
     "robustpeft app": "serves until it is ended; tests/app does that in a browser",
@@ -108,7 +108,9 @@ class Block:
 
 def blocks(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    return [Block(page, *found) for found in re.findall(r"^ *```([^\n]*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)]
+    return [
+        Block(page, *found) for found in re.findall(r"^ *```([^\n]*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    ]
 
 
 ALL = [block for page in PAGES for block in blocks(page)]
