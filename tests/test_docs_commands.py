@@ -2,8 +2,8 @@
 
 In a page, from top to bottom: every line of a ``console`` block begins with ``$ `` and is typed; a ``python`` block is
 run, one namespace a page; a ``python`` or ``yaml`` block whose first line is ``# NAME.py`` or ``# NAME.yaml`` is
-written to that file; any other ``yaml`` block must be YAML; a ``text`` block is only read. The tables say what a reader has and
-this test has not.
+written to that file; any other ``yaml`` block must be YAML; a ``text`` block is only read. The tables say what a
+reader has and this test has not.
 """
 
 import os
@@ -44,7 +44,7 @@ NOT_HERE = {
     ".venv/bin/pre-commit": "changes a clone of the repository",
     "robustpeft demo": "takes minutes; tests/study/test_demo.py does a shorter one",
     "robustpeft app": "serves until it is ended; tests/app does that in a browser",
-    "ROBUSTPEFT_PASSWORD=": "serves until it is ended; tests/app/test_server.py logs in",
+    "ROBUSTPEFT_PASSWORD=": "serves until it is ended; tests/app/test_page.py does that with a login",
     "robustpeft study mine.yaml --executor ray": "starts a cluster; tests/study/grid has it",
     "robustpeft study fulllora --scale smoke --executor ray": "starts a cluster; tests/study/grid has it",
     "robustpeft study mine.yaml --executor slurm": "needs sbatch; tests/study/grid has it with jobs on this machine",
