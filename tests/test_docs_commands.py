@@ -44,7 +44,7 @@ NOT_HERE = {
     ".venv/bin/pre-commit": "changes a clone of the repository",
     "robustpeft demo": "takes minutes; tests/study/test_demo.py does a shorter one",
     "robustpeft app": "serves until it is ended; tests/app does that in a browser",
-    "ROBUSTPEFT_PASSWORD=": "serves until it is ended; tests/app/test_page.py does that with a login",
+    "ROBUSTPEFT_PASSWORD=": "serves until it is ended; tests/app/test_page.py does that with a password",
     "robustpeft study mine.yaml --executor ray": "starts a cluster; tests/study/grid has it",
     "robustpeft study fulllora --scale smoke --executor ray": "starts a cluster; tests/study/grid has it",
     "robustpeft study mine.yaml --executor slurm": "needs sbatch; tests/study/grid has it with jobs on this machine",
