@@ -49,8 +49,9 @@ check: $(INSTALLED)  ## lint, format, types, import contracts, generated documen
 bench: $(INSTALLED)  ## repeat the measurements that the documents quote (hours)
 	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark || exit; done
 
-docs: $(INSTALLED)  ## write the generated parts of the documentation anew
+docs: $(INSTALLED)  ## write the generated parts of the documentation anew, and build it into site/
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/mkdocs build --strict -q
 
 mutants: $(INSTALLED)  ## break pet, attacks and objectives in small ways; read what no test notices (hours)
 	$(ONE_THREAD) $(BIN)/mutmut run --max-children $(WORKERS)

@@ -202,6 +202,16 @@ def kept(name: str) -> Comparison:
     return Comparison(trials, plain["chosen"], tuple(plain["edges"]))
 
 
+def api() -> str:
+    """Return a heading for each room of the stub of public names, and under it what mkdocstrings shows of each."""
+    stub = ast.parse((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
+    parts = []
+    for line in (node for node in stub.body if isinstance(node, ast.ImportFrom)):
+        shown = [f"::: robustpeft.{alias.name}" for alias in line.names]
+        parts.append("\n\n".join([f"## {str(line.module).capitalize()}", *shown]))
+    return "\n\n".join(parts)
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "rooms": rooms,
     "commands": commands,
@@ -210,6 +220,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "arms": lambda: comparison_table(kept("arms"), reference="full tuning, adversarial"),
     "trials": lambda: selection_list(kept("arms")),
     "techniques": techniques,
+    "api": api,
     **{topic: partial(choices, topic) for topic in TOPICS},
 }
 """What can be generated, by the name in its marker."""

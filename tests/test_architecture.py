@@ -15,8 +15,14 @@ LONGEST = 300
 LARGEST = 2_000_000
 
 # Tests of the whole rather than of one file. The contract suites run over every entry of a table.
-OF_THE_WHOLE = {"test_architecture.py", "test_docs.py", "test_public_names.py", "test_security.py"}
-SUITES = {"browser", "contracts", "pages"}
+OF_THE_WHOLE = {
+    "test_architecture.py",
+    "test_docs.py",
+    "test_docs_commands.py",
+    "test_public_names.py",
+    "test_security.py",
+}
+SUITES = {"browser", "contracts"}
 
 
 def relative(path):
