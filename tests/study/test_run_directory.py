@@ -182,6 +182,22 @@ def test_what_an_audit_counted_is_noted_and_the_run_still_loads(run, digits, tmp
     assert rp.load(path).classes == digits.classes
 
 
+def test_a_smaller_audit_does_not_take_the_place_of_a_larger_one_that_is_there(run, digits, tmp_path, caplog):
+    path = copied(run, tmp_path)
+
+    def audited(images):
+        plan = rp.AuditPlan(epsilons=(0.05,), attacks=(rp.FGSM(),), perturbations=(), images=images)
+        output = path / "audit" / str(images)
+        note_audit(path, rp.audit(rp.load(path), digits, plan=plan, output=output))
+        (noted,) = json.loads((path / "robustpeft.json").read_text())["audits"].values()
+        return noted["n"]
+
+    assert [audited(n) for n in (10, 20, 5)] == [10, 20, 20]
+    assert "keeps vouching for its audit of 20 images; this one had 5" in caplog.text
+    (path / "audit" / "20" / "audit.json").unlink()
+    assert audited(6) == 6
+
+
 def test_an_audit_that_cannot_be_noted_is_not_lost(run, digits, tmp_path, monkeypatch, caplog):
     def fail(*_):
         raise PermissionError("read-only")

@@ -13,12 +13,13 @@ from robustpeft.records import AuditRecord
 from robustpeft.report.comparable import comparable
 from robustpeft.report.headline import headline, publishable
 from robustpeft.report.ladder import attacker_ladders
-from robustpeft.report.tables import Cell, Table, headline_table
+from robustpeft.report.tables import Cell, Column, Table, headline_table
 
 __all__ = ["terminal_headlines", "terminal_ladder", "terminal_table"]
 
 _LABEL_WIDTH = 12
 _NUMBER_WIDTH = 9
+_MOST_COLUMNS = 5  # beside the name of the model
 
 
 def terminal_headlines(records: Sequence[AuditRecord]) -> list[Text]:
@@ -73,6 +74,9 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
     shown_records = publishable(same)
     table = headline_table(shown_records) if shown_records else Table("No numbers", (), ())
     caption = f"{same[0].data.n} test images; below each share its 95 % interval in percent"
+    kept = _that_fit(table)
+    if left_out := len(table.columns) - len(kept) - any(map(_is_file, table.columns)):
+        caption = f"{caption}\n{left_out} more attacks stand in the report"
     shown = RichTable(
         title=table.title,
         title_justify="left",
@@ -82,7 +86,6 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
         collapse_padding=True,
     )
     shown.add_column("Model", min_width=_LABEL_WIDTH)
-    kept = [i for i, column in enumerate(table.columns) if not column.title.startswith("Adapter")]
     for column in (table.columns[i] for i in kept):
         head = Text(column.title.removesuffix(" parameters"))
         head.append(f"\n{column.note}" if column.note else "", style="dim not bold")
@@ -90,6 +93,18 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
     for row in table.rows:
         shown.add_row(Text(printable(row.label), style="bold"), *(_cell(row.cells[i]) for i in kept))
     return shown
+
+
+def _that_fit(table: Table) -> list[int]:
+    """Return the columns for 80 characters: where there are too many, single attacks go, the first of them first."""
+    kept = [place for place, column in enumerate(table.columns) if not _is_file(column)]
+    single = [place for place in kept[1:-1] if not table.columns[place].title.startswith(("Worst", "Strongest"))]
+    gone = single[: max(0, len(kept) - _MOST_COLUMNS)]
+    return [place for place in kept if place not in gone]
+
+
+def _is_file(column: Column) -> bool:
+    return column.title.startswith("Adapter")
 
 
 def _cell(cell: Cell) -> Text:

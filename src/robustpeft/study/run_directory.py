@@ -114,9 +114,16 @@ def write_sidecar(directory: Path, model: ImageClassifier) -> None:
 
 
 def note_audit(directory: Path, record: AuditRecord) -> None:
-    """Add the counts of an audit to what a run says of itself; an older one of the same split of the data goes."""
+    """Add the counts of an audit to what a run says of itself; an older one of the same split of the data goes.
+
+    One of more images stays, as long as its record is there.
+    """
     said = pet_sidecar.read_sidecar(directory / SIDECAR_FILE)
     key = f"{record.data.name}/{record.data.split}"
+    before = said.get("audits", {}).get(key)
+    if before is not None and before["n"] > record.data.n and _still_there(directory, said, key):
+        _log.warning("the run keeps vouching for its audit of %d images; this one had %d", before["n"], record.data.n)
+        return
     said["audits"] = {name: audit for name, audit in said.get("audits", {}).items() if name != key}
     others = noted_audits(directory, said)
     said["audits"][key] = audit_summary(record)
@@ -127,6 +134,10 @@ def note_audit(directory: Path, record: AuditRecord) -> None:
             write_text(card, model_card(said, [*others, record]))
     except OSError as error:  # hours of attacks are not to be lost because a run is kept where nobody may write
         _log.warning("the audit is not noted in %s (%s)", directory / SIDECAR_FILE, error)
+
+
+def _still_there(directory: Path, said: dict[str, Any], key: str) -> bool:
+    return any(f"{record.data.name}/{record.data.split}" == key for record in noted_audits(directory, said))
 
 
 def _resolved(origin: Any) -> Any:
