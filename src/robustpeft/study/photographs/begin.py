@@ -17,7 +17,7 @@ from robustpeft.records import Rate, write_text
 from robustpeft.study.device import find_device
 from robustpeft.study.photographs.advice import Note, count_to_test, notes_of
 from robustpeft.study.photographs.choice import Choice, Conditions, choose
-from robustpeft.study.photographs.commented_recipe import commented_recipe
+from robustpeft.study.photographs.commented_recipe import NEXT, commented_recipe
 from robustpeft.study.photographs.contact_sheet import choose_photographs, contact_sheet
 from robustpeft.study.photographs.network import Network, choose_network, seconds_a_pass, weights_at_hand
 from robustpeft.study.photographs.questions import (
@@ -189,7 +189,7 @@ def _of_mistakes(seen: Survey, mistakes: Sequence[Mistake]) -> list[str]:
 def _head(seen: Survey, notes: Sequence[Note], mistakes: Sequence[str], commands: Sequence[str]) -> list[str]:
     counts = f"{len(seen.content.images):,} photographs of {len(seen.counts)} classes"
     found = [f"{seen.root.resolve().name}: {counts}. Written by robustpeft init {robustpeft.__version__}."]
-    found += [f"Next: {command}" for command in commands]
+    found += [f"{NEXT}{command}" for command in commands]
     found += [f"Seen: {note.text}." for note in notes if note.kind == "warning"]
     if mistakes:
         found += [f"Hurts: {sentence}." for sentence in mistakes]

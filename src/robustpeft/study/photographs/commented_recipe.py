@@ -14,8 +14,9 @@ from robustpeft.study.axes import AXES
 from robustpeft.study.recipe import Recipe
 from robustpeft.types import from_plain, to_plain
 
-__all__ = ["commented_recipe"]
+__all__ = ["NEXT", "commented_recipe"]
 
+NEXT = "Next: "
 _WIDTH = 110
 
 # What a reader is told of each line, in the order of the file; a key that is not here is at its default.
@@ -138,5 +139,7 @@ def _sentence(text: str) -> str:
 
 def _comment(text: str, depth: int) -> list[str]:
     indent = "  " * depth
+    if text.startswith(NEXT):
+        return [f"{indent}# {one_line(text, 2000)}"]  # a command is copied from here: it stays in one line
     lines = textwrap.wrap(one_line(text, 2000), _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
     return [f"{indent}# {line}" for line in lines]
