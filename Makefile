@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(INSTALLED)  ## make the bundled ViT robust, audit it, write a report (about 2 minutes)
+demo: $(INSTALLED)  ## make the bundled ViT robust, audit it, write a report (2 to 5 minutes)
 	$(BIN)/robustpeft demo --overwrite
 
 study: $(INSTALLED)  ## run both papers' studies at their smallest scale and write their reports (about 15 minutes)

@@ -26,7 +26,7 @@ def main() -> None:
     if arguments.kind == "demo":
         for name in ("undefended", "lora-digits", "fulllora-digits"):
             record = read_record(arguments.directory / name)
-            write_record(dataclasses.replace(record, rows=(), gallery=()), RESULTS / "demo" / name)
+            write_record(dataclasses.replace(record, rows=(), gallery=(), adversarial=()), RESULTS / "demo" / name)
     else:
         comparison = json.loads((arguments.directory / "comparison.json").read_text(encoding="utf-8"))
         write_json(RESULTS / f"{arguments.kind}.json", comparison)

@@ -76,7 +76,7 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
     caption = f"{same[0].data.n} test images; below each share its 95 % interval in percent"
     kept = _that_fit(table)
     if left_out := len(table.columns) - len(kept) - any(map(_is_file, table.columns)):
-        caption = f"{caption}\n{left_out} more attacks stand in the report"
+        caption = f"{caption}\n{left_out} more {'attack stands' if left_out == 1 else 'attacks stand'} in the report"
     shown = RichTable(
         title=table.title,
         title_justify="left",
