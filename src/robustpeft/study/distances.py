@@ -102,14 +102,14 @@ def _start(run: Path) -> Mapping[str, Tensor]:
 
 
 def _row(name: str, start: Tensor, standard: Sequence[Tensor], adversarial: Sequence[Tensor]) -> DistanceRow:
-    following = [*standard[1:], standard[0]] if len(standard) > 1 else []
+    others = zip(standard, [*standard[1:], standard[0]], strict=True) if len(standard) > 1 else ()
     return DistanceRow(
         name,
         start.numel(),
         tuple(_relative(a, s) for s, a in zip(standard, adversarial, strict=True)),
         tuple(_relative(s, start) for s in standard),
         tuple(_relative(a, start) for a in adversarial),
-        tuple(_relative(t, s) for s, t in zip(standard, following, strict=False)),
+        tuple(_relative(t, s) for s, t in others),
         tuple(float(a.norm() / s.norm()) if s.norm() else 1.0 for s, a in zip(standard, adversarial, strict=True)),
     )
 

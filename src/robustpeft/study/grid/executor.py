@@ -67,6 +67,7 @@ class Parcel:
         os.chdir(self.directory)
         sys.path.extend(entry for entry in self.search_path if entry not in sys.path)
         torch.set_num_threads(self.threads)
-        work, job = pickle.loads(self.payload)  # noqa: S301 - we packed it ourselves
+        # Packed apart, to be unpacked only here: classes of one's own are found once their modules' place is known.
+        work, job = pickle.loads(self.payload)  # noqa: S301 - by `of`, in a process of the same person
         event: Event = work(job)
         return event

@@ -13,7 +13,7 @@ from robustpeft.errors import UserError
 from robustpeft.pet import load_adapter, sidecar
 from robustpeft.pet.files import CONFIG_FILE, saved_classes
 from robustpeft.pet.sidecar import SIDECAR_FILE
-from robustpeft.study.targets.base import Loaded, Target
+from robustpeft.study.targets.base import STRANGERS, Loaded, Target
 from robustpeft.study.targets.facts import Facts
 from robustpeft.study.targets.normalizations import named
 from robustpeft.study.targets.timm_name import TimmTarget
@@ -32,9 +32,7 @@ class AdapterTarget(Target):
     """
 
     looks_like = "a folder with adapter_config.json (robustpeft's or PEFT's LoRA)"
-    takes = frozenset(
-        {"weights", "architecture", "image_size", "normalization", "classes", "class_order", "trust", "claimed_clean"}
-    )
+    takes = (STRANGERS - {"crop"}) | {"weights", "architecture"}
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:

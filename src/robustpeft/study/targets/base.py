@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.study.targets.facts import Facts
 from robustpeft.study.targets.normalizations import Normalization
 
-__all__ = ["Loaded", "Target"]
+__all__ = ["STRANGERS", "Loaded", "Target"]
+
+STRANGERS: Final = frozenset(
+    {"image_size", "normalization", "classes", "class_order", "crop", "claimed_clean", "trust"}
+)
+"""The fields of `Facts` that matter for any network that does not say them itself."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from robustpeft.backbones import ImageClassifier, wrap
 from robustpeft.errors import UserError, nearest_hint
-from robustpeft.study.targets.base import Loaded, Target
+from robustpeft.study.targets.base import STRANGERS, Loaded, Target
 from robustpeft.study.targets.checkpoint import checkpoint, fill, refuse_not_finite
 from robustpeft.study.targets.facts import Facts
 
@@ -30,19 +30,7 @@ class FactoryTarget(Target):
     """
 
     looks_like = "module:factory that returns an nn.Module, with --trust"
-    takes = frozenset(
-        {
-            "weights",
-            "image_size",
-            "normalization",
-            "classes",
-            "class_order",
-            "crop",
-            "claimed_clean",
-            "options",
-            "trust",
-        }
-    )
+    takes = STRANGERS | {"weights", "options"}
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:

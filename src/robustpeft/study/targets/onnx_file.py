@@ -8,7 +8,7 @@ from typing import final
 
 from robustpeft.backbones import ImageClassifier, OnnxNetwork
 from robustpeft.errors import UserError
-from robustpeft.study.targets.base import Loaded, Target
+from robustpeft.study.targets.base import STRANGERS, Loaded, Target
 from robustpeft.study.targets.facts import Facts
 from robustpeft.study.targets.normalizations import NORMALIZATIONS
 
@@ -21,7 +21,7 @@ class OnnxTarget(Target):
     """A file of one input (batch, 3, height, width) and one output (batch, classes)."""
 
     looks_like = "a file ending in .onnx (attacks by queries only)"
-    takes = frozenset({"image_size", "normalization", "classes", "class_order", "crop", "claimed_clean", "trust"})
+    takes = STRANGERS
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:

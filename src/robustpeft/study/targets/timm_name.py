@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustpeft.backbones import BACKBONES, Backbone, ImageClassifier
 from robustpeft.errors import UserError
-from robustpeft.study.targets.base import Loaded, Target
+from robustpeft.study.targets.base import STRANGERS, Loaded, Target
 from robustpeft.study.targets.checkpoint import checkpoint, fill
 from robustpeft.study.targets.facts import Facts
 from robustpeft.study.targets.normalizations import Normalization, named
@@ -33,19 +33,7 @@ class TimmTarget(Target):
     """
 
     looks_like = "a name of timm's or timm:NAME with --weights FILE, or a file of weights with --architecture NAME"
-    takes = frozenset(
-        {
-            "weights",
-            "architecture",
-            "image_size",
-            "normalization",
-            "classes",
-            "class_order",
-            "crop",
-            "claimed_clean",
-            "trust",
-        }
-    )
+    takes = STRANGERS | {"weights", "architecture"}
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from robustpeft.backbones import wrap
 from robustpeft.errors import UserError
-from robustpeft.study.targets.base import Loaded, Target
+from robustpeft.study.targets.base import STRANGERS, Loaded, Target
 from robustpeft.study.targets.checkpoint import refuse_not_finite
 from robustpeft.study.targets.facts import Facts
 from robustpeft.study.targets.normalizations import NORMALIZATIONS, Normalization, named
@@ -30,7 +30,7 @@ class TransformersTarget(Target):
     """
 
     looks_like = "a folder of transformers (config.json, model.safetensors)"
-    takes = frozenset({"image_size", "normalization", "classes", "class_order", "crop", "claimed_clean", "trust"})
+    takes = STRANGERS
 
     @classmethod
     def claims(cls, words: str, facts: Facts) -> bool:
