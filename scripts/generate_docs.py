@@ -28,7 +28,9 @@ from robustpeft.cli.catalogue import TOPICS, entries_of
 from robustpeft.cli.exit_status import MEANINGS
 from robustpeft.errors import UserError
 from robustpeft.pet import METHODS, PEFT, LNLoRA, NormsAndBiases, PETMethod
-from robustpeft.records import Rate, read_record
+from robustpeft.records import Rate, read_record, read_study_record
+from robustpeft.report.study.outline import Item, Shown, outline
+from robustpeft.report.study.tables import TextTable, table_text
 from robustpeft.study.arms import Comparison, Trial, comparison_table, selection_list
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +38,9 @@ SOURCES = ROOT / "src" / "robustpeft"
 RESULTS = ROOT / "docs" / "results"
 _COMMON = {"--help", "--quiet", "--verbose"}  # taken by every command; docs/cli.md says so once
 WITH_FIELDS = {"combined": LNLoRA() + NormsAndBiases(), "peft": PEFT("dora", {"r": 8})}
-MARKED = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL)
+MARKED = re.compile(
+    r"(<!-- generated:(?P<name>[a-z0-9-]+) -->\n)(?P<body>.*?)(<!-- /generated:(?P=name) -->)", re.DOTALL
+)
 
 
 def fill(text: str, renderers: Mapping[str, Callable[[], str]]) -> str:
@@ -50,7 +54,7 @@ def fill(text: str, renderers: Mapping[str, Callable[[], str]]) -> str:
 
 def documents() -> list[Path]:
     """Return the Markdown files that may hold generated parts."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -212,6 +216,27 @@ def api() -> str:
     return "\n\n".join(parts)
 
 
+def study_results(place: Path) -> str:
+    """Return what a kept study found: its sentences, its tables and figures, and how it was done."""
+    study, report = read_study_record(place), f"{place.relative_to(ROOT).as_posix()}/report"
+    blocks = [f"**{study.question}**"]
+    for section in outline(study):
+        if section.title != "Selection":
+            blocks += [_result(item, report) for item in section.items if not (isinstance(item, Shown) and item.detail)]
+    blocks.append(f"Costs, all trials of selection and the numbers behind the figures: [report]({report}/report.md).")
+    return "\n\n".join(blocks)
+
+
+def _result(item: Item, report: str) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, tuple):
+        return "\n".join(f"- {sentence}" for sentence in item)
+    if isinstance(item.content, TextTable):
+        return f"{item.content.title}.\n\n{table_text(item.content)}"
+    return f"![{item.content.title}]({report}/{item.name}.svg)"
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "rooms": rooms,
     "commands": commands,
@@ -222,6 +247,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "techniques": techniques,
     "api": api,
     **{topic: partial(choices, topic) for topic in TOPICS},
+    **{place.name: partial(study_results, place) for place in sorted((RESULTS / "studies").glob("*"))},
 }
 """What can be generated, by the name in its marker."""
 

@@ -3,6 +3,10 @@
 python scripts/keep_results.py demo robustpeft-demo
 python scripts/keep_results.py arms runs/demo_arms
 python scripts/keep_results.py ablations runs/digits_ablations
+python scripts/keep_results.py study runs/fulllora-digits
+
+Of a study its record is kept, the audit of every run with its rows, which the paired tests need, and the report as
+Markdown with its figures; absolute paths are cut down to their last part.
 """
 
 from __future__ import annotations
@@ -10,26 +14,59 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
-from robustpeft.records import read_record, write_json, write_record
+from robustpeft.records import read_record, read_study_record, write_json, write_record, write_study_record
+from robustpeft.records.distance_record import DISTANCE_FILE
+from robustpeft.records.transfer_record import TRANSFER_FILE
+from robustpeft.report.study import write_study_report
+from robustpeft.study.private_paths import without_paths
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+_NOT_KEPT = (".html", ".pdf", ".tex", ".bib")  # of a report: `robustpeft study report` writes them again
 
 
 def main() -> None:
     """Copy the counts of one kind of run; rows and images stay behind."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("kind", choices=["demo", "arms", "ablations"])
+    parser.add_argument("kind", choices=["demo", "arms", "ablations", "study"])
     parser.add_argument("directory", type=Path)
     arguments = parser.parse_args()
     if arguments.kind == "demo":
         for name in ("undefended", "lora-digits", "fulllora-digits"):
             record = read_record(arguments.directory / name)
             write_record(dataclasses.replace(record, rows=(), gallery=(), adversarial=()), RESULTS / "demo" / name)
+    elif arguments.kind == "study":
+        keep_study(arguments.directory, RESULTS / "studies")
     else:
         comparison = json.loads((arguments.directory / "comparison.json").read_text(encoding="utf-8"))
         write_json(RESULTS / f"{arguments.kind}.json", comparison)
+
+
+def keep_study(directory: Path, results: Path) -> Path:
+    """Copy what a study found into a directory of its name below `results`, and return that."""
+    study, place = read_study_record(directory), results / directory.name
+    shutil.rmtree(place, ignore_errors=True)
+    for run in (run for arm in study.arms for run in arm.whole):
+        record = dataclasses.replace(study.audit(run), gallery=(), adversarial=())
+        write_record(dataclasses.replace(record, command=without_paths(record.command)), place / "store" / run.identity)
+    for stage in (stage for stage in study.stages if not stage.failed):
+        _copy_stage(study.place(stage.identity), place / "store" / stage.identity)
+    kept = dataclasses.replace(study, directory=place, store="store", command=without_paths(study.command))
+    write_study_record(kept)
+    for file in write_study_report(kept).parent.iterdir():
+        if file.suffix in _NOT_KEPT:
+            file.unlink()
+    return place
+
+
+def _copy_stage(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for name in (TRANSFER_FILE, DISTANCE_FILE):
+        if (source / name).is_file():
+            text = json.dumps(without_paths(json.loads((source / name).read_text(encoding="utf-8"))), indent=2)
+            (target / name).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

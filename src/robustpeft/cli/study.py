@@ -67,17 +67,18 @@ def study(
     name = f"{asked.name}-{asked.scale}" if asked.scale else asked.name
     given = {key: value for key, value in {"workers": workers or None, "address": address}.items() if value is not None}
     where = executor_of(asked, executor, given | dict(map(read_setting, fields or ())))
-    place = Place(output / name, store or output / "store", device, where)
+    options = ["--output", str(output), *(["--scale", scale] if scale else [])]
+    options += ["--workers", str(workers)] if executor == "local" else ["--executor", executor]
+    options += [] if address is None else ["--address", address]
+    options += [word for field in fields or () for word in ("--with", field)]
+    options += [word for setting in settings or () for word in ("--set", setting)]
+    options += [] if store is None else ["--store", str(store)]
+    command = shlex.join(["robustpeft", "study", file, *options])
+    place = Place(output / name, store or output / "store", device, where, command=command)
     if only_estimate:
         _estimate(asked, place)
     elif action in ("run", "retry"):
-        options = ["--output", str(output), *(["--scale", scale] if scale else [])]
-        options += ["--workers", str(workers)] if executor == "local" else ["--executor", executor]
-        options += [] if address is None else ["--address", address]
-        options += [word for field in fields or () for word in ("--with", field)]
-        options += [word for setting in settings or () for word in ("--set", setting)]
-        options += [] if store is None else ["--store", str(store)]
-        _run(asked, place, shlex.join(["robustpeft", "study", file, *options]), again=action == "retry")
+        _run(asked, place, again=action == "retry")
     else:
         {"status": _status, "report": _report, "clean": _clean}[action](asked, place)
 
@@ -91,7 +92,7 @@ def _parsed(words: list[str]) -> tuple[str, str]:
     return action, file
 
 
-def _run(asked: Study, place: Place, command: str, *, again: bool) -> None:
+def _run(asked: Study, place: Place, *, again: bool) -> None:
     from robustpeft.cli.study_table import watching
     from robustpeft.study.grid import Store, forgive, run_study
 
@@ -101,7 +102,7 @@ def _run(asked: Study, place: Place, command: str, *, again: bool) -> None:
         with watching(asked, Store(place.store)) as observer:
             record = run_study(asked, place, observer)
     except KeyboardInterrupt:
-        leave(f"interrupted; what is done is kept: go on with\n  {command}", INTERRUPTED)
+        leave(f"interrupted; what is done is kept: go on with\n  {place.command}", INTERRUPTED)
     failed = sum(bool(run.failed) for arm in record.arms for run in arm.runs)
     if failed:
         print(f"{failed} runs have no result; see the report, and: robustpeft study retry")

@@ -152,6 +152,7 @@ class StudyRecord:
         headline: The epsilon at which arms are compared; None for the largest that all were attacked at.
         directory: Where the record lies; not written.
         stages: What was asked of several runs at once.
+        command: What goes on with it, or gives it again; empty if it was not started by a command.
     """
 
     name: str
@@ -164,6 +165,7 @@ class StudyRecord:
     headline: float | None = None
     directory: Path = field(default_factory=Path)
     stages: tuple[StageRecord, ...] = ()
+    command: str = ""
 
     @property
     def grids(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robustpeft.records import StudyRecord
 from robustpeft.report.study.summary import GridSummary
-from robustpeft.report.wording import condition_name, data_text, effort_text
+from robustpeft.report.wording import condition_name, data_text, date_text, effort_text
 
 __all__ = ["protocol"]
 
@@ -50,4 +50,16 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
             "Wilson's over images and Student's over seeds, 95 %. Nothing is claimed on an arm of which a run "
             "collapsed."
         )
+    sentences += _where(study, grids)
     return " ".join(" ".join(sentences).split())
+
+
+def _where(study: StudyRecord, grids: Sequence[GridSummary]) -> list[str]:
+    """Return where and when the first of the judged was judged, and what to type to judge it again."""
+    places = dict.fromkeys(
+        f"{', '.join(f'{name} {value}' for name, value in grid.example.environment.items())}, {date_text(grid.example)}"
+        for grid in grids
+        if grid.example.environment
+    )
+    said = [f"Measured with: {'; '.join(places)}."] if places else []
+    return [*said, f"To repeat it: {study.command}"] if study.command else said

@@ -34,6 +34,7 @@ class Place:
         device: As for `find_device`.
         executor: Who runs them.
         perform: What does an experiment.
+        command: What goes on with the study, for its record.
     """
 
     directory: Path
@@ -41,6 +42,7 @@ class Place:
     device: str = "auto"
     executor: Executor = field(default_factory=Local)
     perform: Perform = perform_cell
+    command: str = ""
 
 
 def run_study(study: Study, place: Place, observer: Callable[[Event], None] | None = None) -> StudyRecord:
@@ -91,6 +93,7 @@ def summarise(study: Study, place: Place) -> StudyRecord:
         study.headline,
         place.directory,
         stage_records(study, arms, store),
+        place.command,
     )
 
 

@@ -1,0 +1,54 @@
+"""What `scripts/keep_results.py` keeps of a study is enough to find the same in it, and names no machine's paths."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from robustpeft.records import read_study_record, write_study_record
+from robustpeft.report.study.findings import findings
+from robustpeft.report.study.summary import summarise_grids
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def kept(study, tmp_path):
+    command = "robustpeft study mine --set data.train=/home/someone/images/train.parquet"
+    write_study_record(replace(study, command=command))
+    return script("keep_results").keep_study(study.directory, tmp_path / "kept")
+
+
+def test_what_is_kept_says_the_same(study, kept):
+    again = read_study_record(kept)
+    assert findings(again, summarise_grids(again, "main")) == findings(study, summarise_grids(study, "main"))
+    assert again.command == "robustpeft study mine --set data.train=train.parquet"
+    assert {file.suffix for file in (kept / "report").iterdir()} == {".md", ".svg", ".csv"}
+    texts = [file.read_text() for file in kept.rglob("*") if file.is_file()]
+    assert not any("/home/someone" in text for text in texts)
+
+
+def test_keeping_it_again_leaves_nothing_of_before(study, kept, tmp_path):
+    (kept / "store" / "old").mkdir()
+    script("keep_results").keep_study(study.directory, tmp_path / "kept")
+    assert not (kept / "store" / "old").exists()
+
+
+def test_the_document_shows_findings_tables_and_figures_that_are_there(kept, monkeypatch):
+    generate = script("generate_docs")
+    monkeypatch.setattr(generate, "ROOT", kept.parent)
+    text = generate.study_results(kept)
+    assert text.startswith("**Which?**\n\n- main: full keeps the most images right")
+    assert "| LoRA 1 | 100" in text
+    assert "All trials" not in text.replace("all trials", "")
+    figures = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert len(figures) >= 3
+    assert all((kept.parent / figure).is_file() for figure in figures)
