@@ -108,7 +108,8 @@ def test_a_size_without_influence_on_the_count_ends_somewhere():
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("300k", 300_000), ("1.5M", 1_500_000), ("300_000", 300_000), ("20,000", 20_000), ("7", 7)]
+    ("text", "number"),
+    [("300k", 300_000), ("1.5M", 1_500_000), ("300_000", 300_000), ("20,000", 20_000), ("7", 7), ("1", 1)],
 )
 def test_a_budget_is_typed_as_people_write_numbers(text: str, number: int) -> None:
     assert parameters_from_text(text) == number

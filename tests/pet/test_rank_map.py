@@ -75,6 +75,29 @@ def test_it_depends_on_the_images(model, images):
     assert rank_map(model, images, LABELS) != rank_map(model, 1 - images, LABELS)
 
 
+def test_unlike_maps_are_scored_whole_and_a_single_rank_goes_to_the_hardest_pulled(model, images):
+    names = [(f"blocks.{i}.mlp.fc1", ("fc1", i)) for i in (0, 1)] + [(f"blocks.{i}.attn.qkv", ("v", i)) for i in (0, 1)]
+    weights = [model.network.get_submodule(name).weight for name, _ in names]
+    gradients = torch.autograd.grad(torch.nn.functional.cross_entropy(model(images), LABELS), weights)
+    pulls = {
+        site: float(g[64:].norm() if site[0] == "v" else g.norm())
+        for (_, site), g in zip(names, gradients, strict=True)
+    }
+    rules = rank_map(model, images, LABELS, components=("v", "fc1"), mean_r=0.25)
+    assert [(rule.components[0], *rule.blocks) for rule in rules if rule.r] == [max(pulls, key=pulls.get)]
+
+
+def test_labels_are_checked_against_the_images_and_the_classes(model, images):
+    with pytest.raises(UserError, match="labels"):
+        rank_map(model, images, LABELS[:2])
+    with pytest.raises(UserError, match="labels"):
+        rank_map(model, images, torch.tensor([0, 1, model.num_classes]))
+
+
+def test_the_mean_rank_is_8_unless_told(model, images):
+    assert total(model, rank_map(model, images, LABELS)) == 8 * 12
+
+
 @pytest.mark.parametrize("mean_r", [0, -1, 33])
 def test_ranks_that_do_not_fit_are_refused(model, images, mean_r):
     with pytest.raises(UserError, match=f"mean_r must be positive and at most 32, .*; got {mean_r}"):
@@ -119,6 +142,9 @@ def test_the_shares_sum_to_the_total_within_the_limits_and_follow_the_scores(dat
         (10, [1, 0, 0], [4, 8, 8], [4, 3, 3]),
         (5, [2, 1, 1], [8, 8, 8], [3, 1, 1]),
         (2, [1, 1, 1], [8, 8, 8], [1, 1, 0]),
+        (5, [1, 1, 2], [8, 8, 8], [1, 1, 3]),  # 1.25, 1.25, 2.5: the largest remainder, not the first
+        (6, [1, 1], [1, 8], [1, 5]),
+        (2, [2, 1], [1, 1], [1, 1]),  # nobody is left to take more
     ],
 )
 def test_what_a_limit_cuts_off_goes_to_the_others(whole, scores, limits, wanted):
