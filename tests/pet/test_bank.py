@@ -118,6 +118,31 @@ def test_what_does_not_fit_is_refused_and_the_bank_is_as_it_was(build, directori
 def test_the_seed_decides_how_a_technique_and_a_new_head_begin(build):
     bank = AdapterBank(build())
     states = [bank.add(str(i), LoRA(r=2), num_classes=4, seed=seed).state() for i, seed in enumerate((1, 1, 2))]
+    unsaid = bank.add("unsaid", LoRA(r=2), num_classes=4).state()
+    zero = bank.add("zero", LoRA(r=2), num_classes=4, seed=0).state()
     for name in ("head.weight", "blocks.0.attn.qkv.adapter.A.q"):
         assert torch.equal(states[0][name], states[1][name])
         assert not torch.equal(states[0][name], states[2][name])
+        assert torch.equal(unsaid[name], zero[name])
+
+
+def test_a_module_that_the_files_name_is_imported_for_those_who_trust_it(build, directories, monkeypatch):
+    path, _ = directories
+    (path / "lies_in_the_bank.py").write_text("raise ZeroDivisionError('executed')")
+    monkeypatch.syspath_prepend(path)
+    config = path / "dogs" / "adapter_config.json"
+    config.write_text(config.read_text().replace('"adaptformer"', '"lies_in_the_bank:Evil"'))
+    bank = AdapterBank(build())
+    with pytest.raises(UserError, match="nothing was imported"):
+        bank.add("dogs", path / "dogs")
+    with pytest.raises(ZeroDivisionError, match="executed"):
+        bank.add("dogs", path / "dogs", trust=True)
+
+
+def test_without_names_the_classes_of_an_adapter_are_unnamed(build, directories):
+    path, models = directories
+    (path / "birds" / "robustpeft.json").unlink()  # it is a LoRA as PEFT writes it, too
+    bank = AdapterBank(build())
+    bank.add("birds", path / "birds")
+    assert bank["birds"].classes == ()
+    assert bank["birds"].num_classes == models["birds"].num_classes

@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 
+from robustpeft.backbones import wrap
 from robustpeft.pet import METHOD_AXIS, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases, load_adapter
 from robustpeft.pet.files import saved_classes
 from robustpeft.types import UserError
@@ -135,8 +136,11 @@ def test_a_saved_adapter_says_how_many_classes_it_knows(build, tmp_path):
         handle.save(tmp_path / str(i))
         handle.detach()
         assert saved_classes(build(), tmp_path / str(i)) == (3, ("a", "b", "c"))
+    (tmp_path / "0" / SIDECAR).unlink()
+    assert saved_classes(build(), tmp_path / "0") == (3, ())
+    assert saved_classes(wrap(torch.nn.Flatten()), tmp_path / "0") == (None, ())  # it has no head that is known
     (tmp_path / "0" / WEIGHTS).write_bytes(b"garbage")
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match=r"is damaged \(SafetensorError: "):
         saved_classes(build(), tmp_path / "0")
     with pytest.raises(UserError, match="no adapter in"):
         saved_classes(build(), tmp_path / "2")

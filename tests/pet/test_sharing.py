@@ -100,6 +100,24 @@ def test_what_cannot_be_shared_is_refused(build):
         share(model)
     with pytest.raises(UserError, match="has no head that is known"):
         share(wrap(nn.Flatten()), num_classes=2)
+    other = build()
+    other.network.head = nn.Bilinear(32, 1, 5)
+    with pytest.raises(UserError, match="the head head is a Bilinear, not a Linear that could be replaced"):
+        share(other, num_classes=2)
+
+
+def test_a_new_head_may_have_one_class_and_has_the_type_of_the_old(build):
+    twin = share(build().double(), num_classes=1)
+    assert twin.network.head.weight.shape == (1, 32)
+    assert twin.network.head.weight.dtype == torch.float64
+    assert twin.network.head.bias.shape == (1,)
+
+
+def test_a_head_within_another_module_is_replaced_in_its_place(build, images):
+    model = build("swin_tiny_patch4_window7_224", depths=(1, 1), num_heads=(2, 2), window_size=2, depth=None)
+    twin = share(model, num_classes=3)
+    assert twin.network.head.fc.weight.shape[0] == 3
+    assert twin(images).shape == (3, 3)
 
 
 def test_a_twin_keeps_what_requires_gradients_and_new_heads_the_kind_of_the_old(model):

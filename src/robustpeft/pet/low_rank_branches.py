@@ -150,9 +150,9 @@ class LowRank(nn.Module):
     def _normalised(self, branch: Branch, inner: Tensor) -> Tensor:
         """Return s LN(B inner) in its place among the outputs."""
         first, count = branch.rows(self.out_features)
-        weight = self.norm_weight[branch.name] if self.norm_weight else None
-        bias = self.norm_bias[branch.name] if self.norm_bias else None
-        piece = F.layer_norm(F.linear(inner, self.B[branch.name]), (count,), weight, bias, self.norm_eps or 0.0)
+        assert self.norm_eps is not None
+        weight, bias = self.norm_weight[branch.name], self.norm_bias[branch.name]  # after a branch it is never fixed
+        piece = F.layer_norm(F.linear(inner, self.B[branch.name]), (count,), weight, bias, self.norm_eps)
         return F.pad(piece * branch.scaling, (first, self.out_features - first - count))
 
 

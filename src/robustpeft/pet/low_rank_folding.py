@@ -244,11 +244,9 @@ def _fold_after(weight: Tensor, bias: Tensor | None, adapter: LowRank) -> nn.Mod
         centred = matrix - matrix.mean(0)
         grams.append(centred.T @ centred / len(matrix))
         members.append(torch.ones(1, branch.r).to(matrix))
-        if adapter.norm_weight:
-            shift = adapter.spread(branch, adapter.norm_bias[branch.name][:, None] * branch.scaling)[:, 0]
-            constant = shift if constant is None else constant + shift
-            centred = adapter.norm_weight[branch.name][:, None] * centred
-        ups.append(adapter.spread(branch, centred * branch.scaling))
+        shift = adapter.spread(branch, adapter.norm_bias[branch.name][:, None] * branch.scaling)[:, 0]
+        constant = shift if constant is None else constant + shift
+        ups.append(adapter.spread(branch, adapter.norm_weight[branch.name][:, None] * centred * branch.scaling))
     return FoldedAfter(
         weight,
         _plus(bias, constant, weight),
