@@ -22,16 +22,6 @@ def kept(directory):
     return {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}
 
 
-@pytest.fixture
-def model(curved):
-    return curved()
-
-
-@pytest.fixture
-def split(model, split_of):
-    return split_of(model)
-
-
 # Nothing is lost.
 
 
