@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from robustpeft.records import read_ledger
+
 
 @dataclasses.dataclass
 class Batch:
@@ -158,3 +160,15 @@ def linear_task():
         return Linear(torch.randn(12, generator=generator)), images, torch.tensor([0, 1, 1, 0])
 
     return draw
+
+
+@pytest.fixture
+def rows_of():
+    """The rows of findings by their keys; how long a row took is left out."""
+    return lambda findings: {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
+
+
+@pytest.fixture
+def kept():
+    """The same of the ledger in a directory."""
+    return lambda directory: {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}
