@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,18 @@ from robustpeft.attacks import FGSM
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.records import read_record
-from robustpeft.study.grid import Job, Place, SlurmArray, Store, Study, arms_of, perform_cell, run_study, work
+from robustpeft.study.grid import (
+    Job,
+    Place,
+    SlurmArray,
+    Store,
+    Study,
+    arms_of,
+    perform_cell,
+    run_study,
+    slurm_executor,
+    work,
+)
 from robustpeft.study.grid.slurm_executor import _minutes
 
 _FIRST = itertools.count(os.getpid() * 1000, 100)  # submitit remembers the states of jobs by their numbers
@@ -138,7 +150,7 @@ def test_an_array_is_submitted_with_what_was_asked_and_told_from_the_store(jobs_
 
 
 @pytest.mark.slow
-def test_a_driver_that_was_killed_finds_its_jobs_in_the_queue(jobs_of, slurm, caplog):
+def test_a_driver_that_was_killed_finds_its_jobs_in_the_queue(jobs_of, slurm, caplog, monkeypatch):
     jobs = jobs_of([14, 1])
     slow, quick = (job.cell.identity for job in jobs)
     watching = SlurmArray(together=1).run(work, jobs)
@@ -146,7 +158,13 @@ def test_a_driver_that_was_killed_finds_its_jobs_in_the_queue(jobs_of, slurm, ca
     watching.close()
     assert "scancel" in caplog.text
     wait_for(lambda: Store("store").state(slow) == "running")
-    (Store("store").directory(slow) / "go").touch()
+
+    def let_it_go_and_sleep(seconds):  # called when the second driver has found the job and waits for it
+        (Store("store").directory(slow) / "go").touch()
+        time.sleep(seconds)
+
+    clock = SimpleNamespace(sleep=let_it_go_and_sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(slurm_executor, "time", clock)
     assert [(event.identity, event.kind) for event in SlurmArray().run(work, jobs[:1])] == [(slow, "done")]
     assert len(list(slurm.glob("batch-*"))) == 1
     assert [calls(job) for job in jobs] == [1, 1]
