@@ -1,6 +1,7 @@
 import base64
 import io
 import struct
+import weakref
 import zlib
 
 import pytest
@@ -39,10 +40,11 @@ def test_usual_formats_are_read(encoded, kind):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
         (bomb(10_000, 10_000), "pixels; at most 50,000,000"),
+        (bomb(8_000, 8_000), "64,000,000 pixels; at most 50,000,000"),  # Pillow alone would read it
         (bomb(2_000_000, 2_000_000), "too many pixels"),
         (bomb(30, 30), "Error: "),
     ],
-    ids=["empty", "text", "eps", "svg", "bomb", "huge bomb", "cut off"],
+    ids=["empty", "text", "eps", "svg", "bomb", "small bomb", "huge bomb", "cut off"],
 )
 def test_what_cannot_be_shown_is_refused_with_a_reason(data, message):
     with pytest.raises(BrokenImageError, match=message):
@@ -82,6 +84,14 @@ def test_only_the_last_few_are_kept(encoded):
     with pytest.raises(UserError, match="not kept any more"):
         kept.fitted(names[0], (4, 4))
     assert kept.fitted(names[2], (4, 4)).shape == (3, 4, 4)
+
+
+def test_what_is_not_kept_takes_no_memory(encoded):
+    kept = Pictures(most=1)
+    fitted = weakref.ref(kept.fitted(kept.add(encoded(size=(5, 5))), (4, 4)))
+    assert fitted() is not None
+    kept.add(encoded(size=(6, 6)))
+    assert fitted() is None
 
 
 def test_a_broken_picture_is_not_kept():

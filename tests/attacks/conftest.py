@@ -1,4 +1,4 @@
-"""Small models and splits for the tests of the driver."""
+"""Small models and splits for the tests of the attacks and their driver."""
 
 import dataclasses
 import hashlib
@@ -6,6 +6,8 @@ import hashlib
 import pytest
 import torch
 from torch import nn
+
+from robustpeft.records import read_ledger
 
 
 @dataclasses.dataclass
@@ -66,6 +68,35 @@ class Curved(nn.Module):
         return self.damage(len(self.widths), logits)
 
 
+class Linear(nn.Module):
+    """Two classes whose logits differ by w x."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, images):
+        score = images.flatten(1) @ self.weight
+        return torch.stack([-score / 2, score / 2], dim=1)
+
+
+class Recorder:
+    """Calls a model and remembers what it was called with, and how often a gradient was asked of it."""
+
+    def __init__(self, model):
+        self.model, self.seen, self.backwards = model, [], 0
+
+    def __call__(self, images):
+        self.seen.append(images.detach().clone())
+        logits = self.model(images)
+        if logits.requires_grad and torch.is_grad_enabled():
+            logits.register_hook(self._count)
+        return logits
+
+    def _count(self, gradient):
+        self.backwards += 1
+
+
 def _split_of(model, images=14, classes=4, seed=7, wrong=2):
     """Return images that the model classifies correctly, but for the last few."""
     generator = torch.Generator().manual_seed(seed)
@@ -97,3 +128,47 @@ def split_of():
 @pytest.fixture
 def memory_split():
     return MemorySplit
+
+
+@pytest.fixture
+def model(curved):
+    return curved()
+
+
+@pytest.fixture
+def split(model, split_of):
+    return split_of(model)
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    return Recorder
+
+
+@pytest.fixture(scope="session")
+def linear():
+    return Linear
+
+
+@pytest.fixture(scope="session")
+def linear_task():
+    """A linear model of two classes, four images of 2 x 2 pixels within [low, high], and their labels."""
+
+    def draw(seed, low=0.0, high=1.0):
+        generator = torch.Generator().manual_seed(seed)
+        images = low + (high - low) * torch.rand(4, 3, 2, 2, generator=generator)
+        return Linear(torch.randn(12, generator=generator)), images, torch.tensor([0, 1, 1, 0])
+
+    return draw
+
+
+@pytest.fixture
+def rows_of():
+    """The rows of findings by their keys; how long a row took is left out."""
+    return lambda findings: {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
+
+
+@pytest.fixture
+def kept():
+    """The same of the ledger in a directory."""
+    return lambda directory: {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}

@@ -50,29 +50,11 @@ class Shifted(nn.Module):
         return self.inner(images) + self.offset
 
 
-def rows_of(findings):
-    return {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
-
-
-def kept(directory):
-    return {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}
-
-
-@pytest.fixture
-def model(curved):
-    return curved()
-
-
-@pytest.fixture
-def split(model, split_of):
-    return split_of(model)
-
-
 # What happens to an image depends on nothing but the image and the plan.
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_of_the_images_changes_no_bit(model, split, seed):
+def test_the_order_of_the_images_changes_no_bit(model, split, seed, rows_of):
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     one, other = Driver(slots=4).run(model, split, PLAN), Driver(slots=4).run(model, split.subset(order), PLAN)
     assert rows_of(one) == rows_of(other)
@@ -80,7 +62,7 @@ def test_the_order_of_the_images_changes_no_bit(model, split, seed):
 
 
 @pytest.mark.parametrize("shards", [2, 3, 20])
-def test_shards_together_are_the_whole_bit_for_bit(model, split, tmp_path, shards):
+def test_shards_together_are_the_whole_bit_for_bit(model, split, tmp_path, shards, rows_of, kept):
     for shard in range(shards):
         Driver(slots=4, directory=tmp_path, shard=(shard, shards)).run(model, split, PLAN)
     assert kept(tmp_path) == rows_of(Driver(slots=4).run(model, split, PLAN))
@@ -96,7 +78,7 @@ def test_another_number_of_slots_changes_no_verdict_that_is_not_close(model, spl
         assert any(close) or one[key].broken == other[key].broken
 
 
-def test_a_subset_of_the_images_has_the_same_rows(model, split):
+def test_a_subset_of_the_images_has_the_same_rows(model, split, rows_of):
     whole = rows_of(Driver(slots=4).run(model, split, PLAN))
     part = rows_of(Driver(slots=4).run(model, split.subset(torch.tensor([3, 9])), PLAN))
     assert part == {key: row for key, row in whole.items() if key[1] in split.ids[[3, 9]].tolist()}

@@ -1,11 +1,11 @@
+"""A search that was broken off goes on to the same end, and what does not belong together is not mixed."""
+
 import dataclasses
-import itertools
 
 import pytest
 import torch
 
 from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
-from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.errors import UserError
 from robustpeft.records import read_ledger, read_parquet
 from robustpeft.types import L2, Linf
@@ -14,29 +14,13 @@ PLAN = AttackPlan((FGSM(), PGD(steps=6, restarts=2, momentum=0.5)), (Linf(0.003)
 ONE = AttackPlan((PGD(steps=8, restarts=2),), (Linf(0.003),))
 
 
-def rows_of(findings):
-    return {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
-
-
-def kept(directory):
-    return {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}
-
-
-@pytest.fixture
-def model(curved):
-    return curved()
-
-
-@pytest.fixture
-def split(model, split_of):
-    return split_of(model)
-
-
 # Nothing is lost.
 
 
 @pytest.mark.parametrize("share", [1.0, 1e-9], ids=["saved after every pass", "hardly ever saved"])
-def test_a_run_that_is_stopped_at_any_pass_and_resumed_ends_the_same(curved, split_of, tmp_path, share, killed):
+def test_a_run_that_is_stopped_at_any_pass_and_resumed_ends_the_same(
+    curved, split_of, tmp_path, share, killed, rows_of, kept
+):
     model = curved()
     split = split_of(model)
     whole = Driver(slots=4, directory=tmp_path, snapshot_share=share).run(model, split, ONE)
@@ -55,7 +39,7 @@ def test_a_run_that_is_stopped_at_any_pass_and_resumed_ends_the_same(curved, spl
 
 
 def test_a_run_that_is_stopped_again_and_again_loses_nothing_and_repeats_one_pass_each_time(
-    model, split, tmp_path, killed
+    model, split, tmp_path, killed, rows_of, kept
 ):
     driver = Driver(slots=4, directory=tmp_path, snapshot_share=1.0)
     whole = dataclasses.replace(driver, directory=tmp_path / "whole").run(model, split, ONE)
@@ -76,7 +60,7 @@ def test_a_run_that_is_stopped_again_and_again_loses_nothing_and_repeats_one_pas
 
 
 @pytest.mark.parametrize("calls", [0, 1, 5, 11, 20])
-def test_an_observer_that_raises_loses_nothing(model, split, tmp_path, calls):
+def test_an_observer_that_raises_loses_nothing(model, split, tmp_path, calls, rows_of, kept):
     whole, left = rows_of(Driver(slots=4).run(model, split, PLAN)), [0] * calls
 
     def observer(progress):
@@ -144,7 +128,9 @@ def _rewrite_work(snapshot, directory):
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "changed", "empty", "stale", "of other work"])
-def test_a_snapshot_that_is_no_good_changes_nothing_but_the_time(model, split, tmp_path, damage, caplog, killed):
+def test_a_snapshot_that_is_no_good_changes_nothing_but_the_time(
+    model, split, tmp_path, damage, caplog, killed, rows_of, kept
+):
     whole = rows_of(Driver(slots=4).run(model, split, ONE))
     driver = Driver(slots=4, directory=tmp_path, snapshot_share=1.0)
     model.widths, model.stop_at = [], 9
@@ -238,102 +224,3 @@ def test_a_model_that_answers_at_random_is_not_taken_for_another(model, split, t
     model.damage = lambda number, logits: logits + torch.randn(4)
     Driver(slots=4, directory=tmp_path).run(model, split, ONE)
     Driver(slots=4, directory=tmp_path).run(model, split, ONE)
-
-
-# Images, tables, observers.
-
-
-def test_kept_images_lie_in_ball_and_box_in_float64_and_break_the_model(model, split, tmp_path):
-    findings = Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, PLAN)
-    broken = {(row.stage, row.image): row for row in findings.rows.values() if row.broken and row.stage != "clean"}
-    found = {(stage, image): point for stage, image, point in read_kept_images(tmp_path)}
-    assert found.keys() == broken.keys()
-    for (stage, image), point in found.items():
-        row = (split.ids == image).nonzero().item()
-        assert point.dtype == torch.float32
-        delta = point.double() - split.images[row].double()
-        assert 0 <= point.min() <= point.max() <= 1
-        norm = delta.abs().max() if "linf" in stage else delta.norm()
-        assert norm <= float(stage.rpartition(" ")[2]) + 1e-7  # x + delta rounds to float32
-        assert float(norm) == pytest.approx(broken[stage, image].norm, rel=1e-12)
-        assert model.eval()(point[None]).argmax() == broken[stage, image].prediction != split.labels[row]
-    stages = {stage for stage, _ in broken}
-    assert len(list(tmp_path.glob("adversarial-*"))) == len(stages)
-
-
-def test_an_image_is_on_disk_before_its_row_is(model, split, tmp_path, monkeypatch):
-    def append(segment, rows):
-        kept_images = {(stage, image) for stage, image, _ in read_kept_images(tmp_path)}
-        rows = list(rows)
-        assert all((row.stage, row.image) in kept_images for row in rows if row.broken and row.stage != "clean")
-        real(segment, rows)
-
-    from robustpeft.records import LedgerSegment
-
-    real = LedgerSegment.append
-    monkeypatch.setattr(LedgerSegment, "append", append)
-    Driver(slots=4, directory=tmp_path, keep_images="all").run(model, split, ONE)
-
-
-def test_observers_hear_how_far_it_is(model, split):
-    heard, images = [], []
-    driver = Driver(slots=4, observer=heard.append, on_found=lambda *found: images.append(found))
-    findings = driver.run(model, split, ONE)
-    assert [progress.done for progress in heard] == sorted(progress.done for progress in heard)
-    last = heard[-1]
-    assert (last.ended, last.done, last.images, last.number, last.stages) == (True, 12, 12, 1, 1)
-    assert last.broken == len(images) == 12 - last.correct
-    assert last.correct == findings.correct(split.ids.tolist(), 0, 0).sum()
-    for image, stage, point in images:
-        assert findings.rows[stage.key(ONE), image, 0].broken or findings.rows[stage.key(ONE), image, 1].broken
-        assert point.shape == (3, 4, 4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"slots": 0}, "slots must be at least 1; got 0"),
-        ({"shard": (2, 2)}, "0 <= i < n"),
-        ({"shard": (-1, 2)}, "0 <= i < n"),
-        ({"snapshot_share": 0.0}, r"in \(0, 1\]; got 0"),
-        ({"snapshot_share": 1.5}, r"in \(0, 1\]; got 1.5"),
-        ({"keep_images": "all"}, "needs a directory"),
-        ({"keep_images": "some"}, "must be none, first or all; got 'some'"),
-    ],
-    ids=str,
-)
-def test_settings_without_a_meaning_are_refused(settings, sentence):
-    with pytest.raises(UserError, match=sentence):
-        Driver(**settings)
-
-
-def test_of_every_image_only_what_is_nearer_than_before_is_kept(curved, split_of, tmp_path):
-    model = curved()
-    split = split_of(model)
-    every, first = (
-        Driver(slots=4, directory=tmp_path / keep, keep_images=keep).run(model, split, PLAN)
-        for keep in ("all", "first")
-    )
-    assert {row.key for row in every.rows.values()} == {row.key for row in first.rows.values()}
-    order = {stage.key(PLAN): place for place, stage in enumerate(first.stages)}
-    threats = {stage.key(PLAN): stage.threat for stage in first.stages}
-    kept = sorted(((image, order[stage], threats[stage]) for stage, image, _ in read_kept_images(tmp_path / "first")))
-    assert 0 < len(kept) < len(list(read_kept_images(tmp_path / "all")))
-    for image, threat in itertools.product(split.ids.tolist(), range(len(PLAN.threats))):
-        inside = {0, 1} if threat == 1 else {threat}
-        shown = any(own == image and where in inside for own, _, where in kept)
-        assert shown == (first.worst(image, threat) is not None)
-
-
-def test_a_seal_stands_in_the_first_line_before_any_attack(curved, split_of, tmp_path):
-    model = curved()
-    split = split_of(model)
-
-    def leave(*_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        Driver(slots=4, directory=tmp_path, seal="s" * 64, on_found=leave).run(model, split, ONE)
-    assert read_ledger(tmp_path)[0]["seal"] == "s" * 64
-    with pytest.raises(UserError, match="belongs to other work: its seal is"):
-        Driver(slots=4, directory=tmp_path, seal="t" * 64).run(model, split, ONE)

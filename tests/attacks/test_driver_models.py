@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import pytest
@@ -8,28 +7,9 @@ from robustpeft.attacks import PGD, AttackPlan, Driver
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.attacks.subject import model_digest
 from robustpeft.errors import UserError
-from robustpeft.records import read_ledger
 from robustpeft.types import Linf
 
 ONE = AttackPlan((PGD(steps=8, restarts=2),), (Linf(0.003),))
-
-
-def rows_of(findings):
-    return {key: dataclasses.replace(row, seconds=0) for key, row in findings.rows.items()}
-
-
-def kept(directory):
-    return {row.key: dataclasses.replace(row, seconds=0) for row in read_ledger(directory)[1]}
-
-
-@pytest.fixture
-def model(curved):
-    return curved()
-
-
-@pytest.fixture
-def split(model, split_of):
-    return split_of(model)
 
 
 # Models of every kind.
@@ -37,7 +17,9 @@ def split(model, split_of):
 
 @pytest.mark.parametrize("number", [1, 5, 9])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_answers_that_are_no_numbers_stop_it_before_they_count(curved, split_of, tmp_path, number, value):
+def test_answers_that_are_no_numbers_stop_it_before_they_count(
+    curved, split_of, tmp_path, number, value, rows_of, kept
+):
     model = curved()
     split = split_of(model)
     whole = rows_of(Driver(slots=4).run(model, split, ONE))
@@ -56,7 +38,7 @@ def test_answers_that_are_no_numbers_stop_it_before_they_count(curved, split_of,
     assert kept(tmp_path) == whole
 
 
-def test_a_model_that_raises_halfway_leaves_a_sound_ledger(model, split, tmp_path):
+def test_a_model_that_raises_halfway_leaves_a_sound_ledger(model, split, tmp_path, rows_of, kept):
     whole = rows_of(Driver(slots=4).run(model, split, ONE))
 
     def damage(passes, logits):
@@ -117,7 +99,7 @@ def test_a_model_in_half_precision_is_given_images_in_it(curved, split_of, kind,
         assert model(point[None].to(kind)).argmax() != split.labels[row]
 
 
-def test_a_plain_callable_is_attacked_as_it_is(model, split, tmp_path):
+def test_a_plain_callable_is_attacked_as_it_is(model, split, tmp_path, rows_of):
     model.eval()
     whole = rows_of(Driver(slots=4).run(model, split, ONE))
     assert rows_of(Driver(slots=4, directory=tmp_path).run(model.forward, split, ONE)) == whole
@@ -128,7 +110,7 @@ def test_a_plain_callable_is_attacked_as_it_is(model, split, tmp_path):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("raises", [True, False])
-def test_model_and_chance_are_left_as_they_were(model, split, training, raises, killed):
+def test_model_and_chance_are_left_as_they_were(model, split, training, raises, killed, rows_of):
     whole = rows_of(Driver(slots=4).run(model.eval(), split, ONE))
     model.train(training)
     model.widths, model.stop_at = [], 7 if raises else None

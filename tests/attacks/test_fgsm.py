@@ -1,35 +1,15 @@
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import nn
 
 from robustpeft.attacks import FGSM, PGD
 from robustpeft.types import L2, Linf
 
 
-class Linear(nn.Module):
-    """Two classes whose logits differ by w x."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.weight
-        return torch.stack([-score / 2, score / 2], dim=1)
-
-
-def draw(seed, low=0.0, high=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    images = low + (high - low) * torch.rand(4, 3, 2, 2, generator=generator)
-    labels = torch.tensor([0, 1, 1, 0])
-    return Linear(torch.randn(12, generator=generator)), images, labels
-
-
 @given(st.integers(0, 10**6), st.floats(0.001, 0.6), st.sampled_from(["cross_entropy", "margin"]))
 @settings(max_examples=25, deadline=None)
-def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(seed, epsilon, loss):
-    model, images, labels = draw(seed)
+def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(linear_task, seed, epsilon, loss):
+    model, images, labels = linear_task(seed)
     away = torch.where(labels == 0, 1.0, -1.0).reshape(-1, 1, 1, 1) * model.weight.detach().reshape(1, 3, 2, 2)
     optimum = (images + epsilon * away.sign()).clamp(0, 1)
     torch.testing.assert_close(FGSM(loss=loss)(model, images, labels, Linf(epsilon)), optimum, rtol=0, atol=1e-6)
@@ -37,8 +17,8 @@ def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(seed, eps
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=10, deadline=None)
-def test_in_l2_it_steps_along_the_weights_of_a_linear_classifier(seed):
-    model, images, labels = draw(seed, 0.3, 0.7)
+def test_in_l2_it_steps_along_the_weights_of_a_linear_classifier(linear_task, seed):
+    model, images, labels = linear_task(seed, 0.3, 0.7)
     away = torch.where(labels == 0, 1.0, -1.0)[:, None] * model.weight.detach()
     optimum = images.flatten(1) + 0.2 * away / away.norm(dim=1, keepdim=True)
     found = FGSM()(model, images, labels, L2(0.2)).flatten(1)
@@ -46,14 +26,14 @@ def test_in_l2_it_steps_along_the_weights_of_a_linear_classifier(seed):
 
 
 @pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4)], ids=str)
-def test_it_is_one_full_step_of_pgd_from_the_image(threat):
-    model, images, labels = draw(0)
+def test_it_is_one_full_step_of_pgd_from_the_image(threat, linear_task):
+    model, images, labels = linear_task(0)
     one_step = PGD(steps=1, step_size=threat.epsilon, random_start=False, keep="last")
     assert torch.equal(FGSM()(model, images, labels, threat), one_step(model, images, labels, threat))
 
 
-def test_it_spends_one_forward_and_one_backward():
-    model, images, labels = draw(0)
+def test_it_spends_one_forward_and_one_backward(linear_task):
+    model, images, labels = linear_task(0)
     counts = {"forward": 0, "backward": 0}
 
     def counted(images):
@@ -66,7 +46,7 @@ def test_it_spends_one_forward_and_one_backward():
     assert counts == {"forward": 1, "backward": 1}
 
 
-def test_the_seed_has_no_effect():
-    model, images, labels = draw(0)
+def test_the_seed_has_no_effect(linear_task):
+    model, images, labels = linear_task(0)
     found = [FGSM()(model, images, labels, Linf(0.1), seed=seed) for seed in (0, 1)]
     assert torch.equal(*found)

@@ -24,23 +24,6 @@ class Curved(nn.Module):
         return torch.tanh((images.flatten(1) - 0.5) @ self.inner.T) @ self.outer.T
 
 
-class Recorder:
-    """Calls a model and remembers what it was called with, and how often a gradient was asked of it."""
-
-    def __init__(self, model):
-        self.model, self.seen, self.backwards = model, [], 0
-
-    def __call__(self, images):
-        self.seen.append(images.detach().clone())
-        logits = self.model(images)
-        if logits.requires_grad and torch.is_grad_enabled():
-            logits.register_hook(self._count)
-        return logits
-
-    def _count(self, gradient):
-        self.backwards += 1
-
-
 @pytest.fixture(scope="module")
 def curved():
     return Curved()
@@ -104,8 +87,8 @@ def reference(model, x, label, steps, norm, alpha_init=1.0, gamma_init=0.05, gam
     ],
     ids=str,
 )
-def test_it_looks_where_the_loop_written_down_once_more_looks(curved, images, labels, threat, fields):
-    recorder = Recorder(curved)
+def test_it_looks_where_the_loop_written_down_once_more_looks(curved, images, labels, threat, fields, recorded):
+    recorder = recorded(curved)
     FMN(**fields)(recorder, images, labels, threat)
     paths = torch.stack(recorder.seen, dim=1)
     double = Curved().double()
@@ -114,7 +97,7 @@ def test_it_looks_where_the_loop_written_down_once_more_looks(curved, images, la
         torch.testing.assert_close(path, wanted, rtol=0, atol=1e-5)
 
 
-def test_no_ball_is_larger_than_the_box():
+def test_no_ball_is_larger_than_the_box(recorded):
     def flat(points):
         score = torch.tanh((points.flatten(1) - 0.5).sum(1) * 2.5)  # so flat at the image that the boundary seems far
         return torch.stack([-score, score], 1)
@@ -123,7 +106,7 @@ def test_no_ball_is_larger_than_the_box():
         0.35 + 0.1 * torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(1)),
         torch.zeros(1).long(),
     )
-    recorder = Recorder(flat)
+    recorder = recorded(flat)
     FMN(steps=1, alpha_init=50.0)(recorder, image, label, L2(1.0))
     radius = torch.maximum(image, 1 - image).norm()
     wanted = (image + radius / 12**0.5).clamp(0, 1)
@@ -132,8 +115,8 @@ def test_no_ball_is_larger_than_the_box():
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_it_takes_a_pass_for_each_step_and_one_look_at_the_end(curved, images, labels, threat):
-    recorder = Recorder(curved)
+def test_it_takes_a_pass_for_each_step_and_one_look_at_the_end(curved, images, labels, threat, recorded):
+    recorder = recorded(curved)
     FMN(steps=7)(recorder, images, labels, threat)
     assert (len(recorder.seen), recorder.backwards) == (8, 7)
 
@@ -206,8 +189,8 @@ def test_with_several_classes_it_is_that_of_one_of_them_and_never_less_than_the_
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_what_is_misclassified_as_it_is_is_left_where_it_is(curved, images, labels, threat):
-    recorder = Recorder(curved)
+def test_what_is_misclassified_as_it_is_is_left_where_it_is(curved, images, labels, threat, recorded):
+    recorder = recorded(curved)
     FMN(steps=5)(recorder, images[3:4], labels[3:4], threat)
     assert all(torch.equal(points, images[3:4]) for points in recorder.seen)
 

@@ -10,18 +10,6 @@ from robustpeft.attacks import FGSM, PGD, margin
 from robustpeft.types import L2, Linf, Noise, UserError, content_ids
 
 
-class Linear(nn.Module):
-    """Two classes whose logits differ by w x."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.weight
-        return torch.stack([-score / 2, score / 2], dim=1)
-
-
 class Curved(nn.Module):
     """Four classes, and a loss that goes up and down within the ball."""
 
@@ -33,23 +21,6 @@ class Curved(nn.Module):
 
     def forward(self, images):
         return torch.sin(images.flatten(1) @ self.inner.T) @ self.outer.T
-
-
-class Recorder:
-    """Calls a model and remembers what it was called with, and how often a gradient was asked of it."""
-
-    def __init__(self, model):
-        self.model, self.seen, self.backwards = model, [], 0
-
-    def __call__(self, images):
-        self.seen.append(images.detach().clone())
-        logits = self.model(images)
-        if logits.requires_grad and torch.is_grad_enabled():
-            logits.register_hook(self._count)
-        return logits
-
-    def _count(self, gradient):
-        self.backwards += 1
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +36,6 @@ def images():
 @pytest.fixture(scope="module")
 def labels():
     return torch.tensor([0, 1, 2, 3, 0])
-
-
-def draw(seed, low=0.0, high=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    images = low + (high - low) * torch.rand(4, 3, 2, 2, generator=generator)
-    return Linear(torch.randn(12, generator=generator)), images, torch.tensor([0, 1, 1, 0])
 
 
 def reference(model, images, labels, epsilon, steps, restarts, seed):
@@ -100,8 +65,8 @@ def test_it_equals_the_loop_written_down_once_more_bit_for_bit(curved, images, l
 
 @given(st.integers(0, 10**6), st.floats(0.001, 0.6), st.sampled_from(["best", "last"]), st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(seed, epsilon, keep, random_start):
-    model, images, labels = draw(seed)
+def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(linear_task, seed, epsilon, keep, random_start):
+    model, images, labels = linear_task(seed)
     away = torch.where(labels == 0, 1.0, -1.0).reshape(-1, 1, 1, 1) * model.weight.detach().reshape(1, 3, 2, 2)
     optimum = (images + epsilon * away.sign()).clamp(0, 1)
     found = PGD(steps=10, keep=keep, random_start=random_start)(model, images, labels, Linf(epsilon), seed=seed)
@@ -112,8 +77,8 @@ def test_on_a_linear_classifier_it_reaches_the_optimum_in_ball_and_box(seed, eps
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=10, deadline=None)
-def test_in_l2_it_reaches_the_margin_of_the_straight_way(seed):
-    model, images, labels = draw(seed, 0.3, 0.7)
+def test_in_l2_it_reaches_the_margin_of_the_straight_way(linear_task, seed):
+    model, images, labels = linear_task(seed, 0.3, 0.7)
     found = PGD(steps=60, step_size=0.05)(model, images, labels, L2(0.2), seed=seed)
     wanted = margin(model(images), labels) + 0.2 * model.weight.norm()
     torch.testing.assert_close(margin(model(found), labels), wanted, rtol=0, atol=1e-5)
@@ -131,8 +96,8 @@ def test_one_step_with_the_last_kept_is_the_random_start_plus_one_step(curved, i
 
 @pytest.mark.parametrize("threat", [Linf(0.2), L2(0.8)], ids=str)
 @pytest.mark.parametrize("restarts", [1, 3])
-def test_the_best_is_never_worse_than_any_iterate_the_last_included(curved, images, labels, threat, restarts):
-    recorder = Recorder(curved)
+def test_the_best_is_never_worse_than_any_iterate_the_last_included(curved, images, labels, threat, restarts, recorded):
+    recorder = recorded(curved)
     attack = PGD(steps=6, step_size=threat.epsilon / 2, restarts=restarts)
     found = attack(recorder, images, labels, threat)
     margins = torch.stack([margin(curved(seen), labels) for seen in recorder.seen])
@@ -141,8 +106,8 @@ def test_the_best_is_never_worse_than_any_iterate_the_last_included(curved, imag
     assert not (best_step == len(recorder.seen) - 1).all()  # else the test would not tell best from last
 
 
-def test_the_end_point_is_judged_too():
-    model, images, labels = draw(0)  # linear, so the loss grows with every step and the last one is the best
+def test_the_end_point_is_judged_too(linear_task):
+    model, images, labels = linear_task(0)  # linear, so the loss grows with every step and the last one is the best
     slow = PGD(steps=3, step_size=0.01)
     last = dataclasses.replace(slow, keep="last")
     assert torch.equal(slow(model, images, labels, Linf(0.3)), last(model, images, labels, Linf(0.3)))
@@ -180,8 +145,8 @@ def test_it_is_at_least_as_strong_as_one_step_on_each_image(curved, images, labe
         (PGD(steps=3, loss="margin", random_start=False), 4, 3),
     ],
 )
-def test_the_passes_are_those_it_says(curved, images, labels, attack, forwards, backwards):
-    recorder = Recorder(curved)
+def test_the_passes_are_those_it_says(curved, images, labels, attack, forwards, backwards, recorded):
+    recorder = recorded(curved)
     attack(recorder, images, labels, Linf(0.1))
     assert (len(recorder.seen), recorder.backwards) == (forwards, backwards)
 
@@ -196,8 +161,8 @@ def test_another_seed_or_id_is_another_start_and_the_same_id_the_same(curved, im
     assert not torch.equal(by_id[0], by_id[1])
 
 
-def test_the_default_step_size_crosses_the_ball():
-    model, images, labels = draw(1, 0.4, 0.6)
+def test_the_default_step_size_crosses_the_ball(linear_task):
+    model, images, labels = linear_task(1, 0.4, 0.6)
     assert torch.equal(
         PGD(steps=8)(model, images, labels, Linf(0.08)),
         PGD(steps=8, step_size=2.5 * 0.08 / 8)(model, images, labels, Linf(0.08)),

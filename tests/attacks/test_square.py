@@ -28,18 +28,6 @@ class Curved(nn.Module):
         return torch.tanh(images.flatten(1) @ self.inner.T) @ self.outer.T
 
 
-class Linear(nn.Module):
-    """Two classes whose logits differ by w x."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.weight
-        return torch.stack([-score / 2, score / 2], dim=1)
-
-
 class Replay:
     """Answers with what was drawn elsewhere: one list of draws for every image and pass."""
 
@@ -260,11 +248,11 @@ def test_a_restart_begins_elsewhere(target):
     assert not torch.equal(search.init(target.at(0)).best, search.init(target.at(1)).best)
 
 
-def test_on_a_linear_model_it_comes_near_the_optimum_and_sees_through_a_detach():
+def test_on_a_linear_model_it_comes_near_the_optimum_and_sees_through_a_detach(linear):
     weight = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(3))
     weight[:, :, :4] = weight[:, :, :4].abs() + 1.0  # squares that the search can find, and noise beside them
     weight[:, -1], weight[:, :, -1] = 0.0, 0.0  # only windows as large as the image reach there
-    model = Linear(weight.flatten())
+    model = linear(weight.flatten())
     images, labels = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
 
     def masked(points):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.auditing import AuditedData
+from robustpeft.auditing import AuditedData, run_audit
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.records import Subject
@@ -51,3 +51,15 @@ def subject():
 @pytest.fixture
 def make_data():
     return lambda num_classes=2: AuditedData("squares", "test", tuple("abcdefghij"[:num_classes]), note="not real")
+
+
+@pytest.fixture
+def audit(request, make_split, make_data, subject):
+    """Audit a model, unless told otherwise by the test file's `PLAN`."""
+
+    def run(model, split=None, plan=None, classes=2, **options):
+        split = make_split() if split is None else split
+        plan = request.module.PLAN if plan is None else plan
+        return run_audit(model, split, plan, subject=subject, data=make_data(classes), **options)
+
+    return run

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.attacks import FGSM, PGD, Course, HardLabel, Query, Search, Square, State
-from robustpeft.auditing import AuditPlan, run_audit
+from robustpeft.attacks import FGSM, PGD, Course, Query, Search, State
+from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.perturbations import GaussianNoise, PatchDrop, PatchShuffle
 from robustpeft.records import read_record, write_record
@@ -62,15 +62,6 @@ class WithDropout(nn.Module):
 
     def forward(self, images):
         return self.linear(self.dropout(images))
-
-
-@pytest.fixture
-def audit(make_split, make_data, subject):
-    def run(model, split=None, plan=PLAN, classes=2, **options):
-        split = make_split() if split is None else split
-        return run_audit(model, split, plan, subject=subject, data=make_data(classes), **options)
-
-    return run
 
 
 def answers(record):
@@ -258,52 +249,6 @@ def test_the_observer_sees_every_measurement_to_its_end(audit, make_linear):
 def test_a_plain_function_can_be_audited(audit, make_linear):
     model = make_linear(2)
     assert answers(audit(model.forward)) == answers(audit(model))
-
-
-BLACK_BOX = replace(PLAN, black_box=(Square(queries=59), HardLabel(queries=80)), perturbations=(), checks="none")
-
-
-@pytest.mark.parametrize("batch_size", [7, 32])
-def test_a_black_box_counts_its_questions_within_the_largest_radius_alone(audit, make_linear, make_split, batch_size):
-    model, split = make_linear(2), make_split(n=40)
-    record = audit(model, split, replace(BLACK_BOX, batch_size=batch_size))
-    square, labels = record["square@linf:0.02"], record["hard_label@linf:0.02"]
-    assert (square.queries, labels.queries) == (60, 80)  # the first point of Square is a question too
-    assert "square@linf:0.005" not in {m.key for m in record.measurements}
-    for measurement in (square, labels):
-        fell = [row for row in record.rows if row.predictions["clean"] == row.label != row.predictions[measurement.key]]
-        assert fell
-        assert all(1 <= row.queries[measurement.key] <= measurement.queries for row in fell)
-        assert sum(measurement.key in row.queries for row in record.rows) == len(fell)
-        # What it spent: the questions, and the judge's look at what broke.
-        standing = measurement.correct.count * measurement.queries
-        asked = sum(row.queries[measurement.key] for row in fell)
-        assert measurement.forwards == standing + asked + len(fell)
-
-
-def test_questions_do_not_depend_on_smaller_radii_or_other_attacks(audit, make_linear, make_split):
-    """One run alone: an image that fell within a smaller radius before is asked about like any other."""
-    split = make_split(n=40)
-    alone = audit(make_linear(2), split, replace(BLACK_BOX, epsilons=(0.02,), attacks=(FGSM(),)))
-    among = audit(make_linear(2), split, BLACK_BOX)
-    assert [row.queries for row in alone.rows] == [row.queries for row in among.rows]
-
-
-def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linear, make_split, tmp_path):
-    class StopError(Exception):
-        pass
-
-    def stop(progress):
-        if progress.key.startswith("square"):
-            raise StopError
-
-    split = make_split(n=40)
-    whole = audit(make_linear(2), split, BLACK_BOX)
-    with pytest.raises(StopError):
-        audit(make_linear(2), split, BLACK_BOX, ledger=tmp_path / "ledger", observer=stop)
-    again = audit(make_linear(2), split, BLACK_BOX, ledger=tmp_path / "ledger")
-    assert again.rows == whole.rows
-    assert read_record(write_record(again, tmp_path)) == again
 
 
 def test_attacks_in_bf16_are_confirmed_in_float32_and_a_check_says_what_they_missed(audit, make_linear):

@@ -1,4 +1,7 @@
-"""Whatever a person may get wrong ends with status 2 and one message that says what and where."""
+"""Whatever a person may get wrong ends with status 2 and one message that says what and where.
+
+One file, though long: it is one table of mistakes and one test over it.
+"""
 
 import errno
 import json

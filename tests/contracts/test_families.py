@@ -1,4 +1,7 @@
-"""Every technique keeps what `PETMethod` promises on every family on which it is promised, and is refused elsewhere."""
+"""Every technique keeps what `PETMethod` promises on every family on which it is promised, and is refused elsewhere.
+
+One file, though long: two tables, of networks and of the techniques that work on them, and what holds for every pair.
+"""
 
 import dataclasses
 

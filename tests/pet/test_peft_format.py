@@ -1,3 +1,8 @@
+"""The files of PEFT: what its adapters mean is read here, what is written here PEFT reads, and nothing is rounded.
+
+One file, though long: reading and writing are one format, and most tests go both ways.
+"""
+
 import json
 
 import pytest

@@ -165,6 +165,15 @@ def test_a_row_that_was_changed_is_noticed(written):
         read_record(written)
 
 
+@pytest.mark.parametrize(
+    "change", [lambda row: row["predictions"].update(pgd=7), lambda row: row.update(id=99)], ids=["prediction", "id"]
+)
+def test_a_row_that_was_changed_so_that_all_counts_still_follow_is_noticed(written, change):
+    tamper_row(written, 2, change)
+    with pytest.raises(UserError, match=r"audit_images\.jsonl beside it was changed since it was written"):
+        read_record(written)
+
+
 def test_a_row_that_was_lost_is_noticed(written):
     rows_file = written.with_name("audit_images.jsonl")
     rows_file.write_text("".join(rows_file.read_text().splitlines(keepends=True)[:3]))

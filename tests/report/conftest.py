@@ -29,6 +29,22 @@ from robustpeft.records import (
 
 N, CLASSES = 40, ("zero", "one", "two", "three")
 EPSILONS = (0.05, 0.1)
+HOSTILE = [
+    '"><script>alert(1)</script><img src=x onerror=alert(1)>',
+    "</title></style></svg><script>alert(1)</script>",
+    "javascript:alert(1)",
+    "{{ 7 * 191 }}{% raw %}${7*191}#{7*191}",
+    "--><!--",
+    "\x1b]0;owned\x07\x1b[2J\x9b31m",
+    "a\nb\r\n| c | d |\n# e",
+    "[bold red]x[/bold red][/nothing]",
+    "\u202egnp.exe\u2066",
+    "%s%n%d{}{0.__class__}",
+    "\\input{/etc/passwd} $\\write18{ls}$ & % #",
+    "=HYPERLINK(1)",
+    "",
+    " ",
+]
 
 
 def png(level: int) -> str:
@@ -51,6 +67,12 @@ def gallery_item(image_id: int = 7, **fields: Any) -> GalleryItem:
     item |= {"adversarial_confidence": 0.6, "magnification": 5.0}
     item |= {"original_png": png(10), "adversarial_png": png(20), "difference_png": png(30)}
     return GalleryItem(**(item | fields))
+
+
+@pytest.fixture(params=HOSTILE)
+def evil(request: pytest.FixtureRequest) -> str:
+    """A name that would be markup, a command or another line to whoever believes it."""
+    return request.param
 
 
 @pytest.fixture

@@ -49,6 +49,11 @@ def test_autoattack_is_given_only_if_it_was_the_standard_one(make_record):
     assert "autoattack_acc" not in robustbench_entry(with_autoattack(make_record(), "rand")).fields
 
 
+def test_what_is_reported_is_what_nothing_broke_beside_autoattack_too(make_record):
+    fields = robustbench_entry(with_autoattack(make_record())).fields
+    assert (fields["autoattack_acc"], fields["reported"]) == ("37.50", "0.00")  # what it left, FGSM and PGD turned
+
+
 def test_an_epsilon_is_written_as_a_fraction(make_record):
     record = make_record()
     measurements = tuple(

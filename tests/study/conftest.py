@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 
-from robustpeft.attacks import PGD
+from robustpeft.attacks import FGSM, PGD
+from robustpeft.auditing import AuditPlan
 from robustpeft.backbones import Backbone
 from robustpeft.data import Digits
 from robustpeft.objectives import PgdAt
+from robustpeft.perturbations import GaussianNoise, PixelDrop
 from robustpeft.pet import FullLoRA
-from robustpeft.study import tune
+from robustpeft.study import audit, load, tune
 from robustpeft.study.audit_runs import AuditRequest, audit_runs
 from robustpeft.training import TrainingPlan
 from robustpeft.types import Linf
@@ -51,3 +53,27 @@ def audited_run(run, digits, tmp_path_factory):
     changes = {"epsilons": [0.05, 0.1], "attacks": ["fgsm"], "perturbations": [], "gallery": 2}
     audit_runs([path], path / "audit", AuditRequest(data=digits, changes=changes))
     return path
+
+
+@pytest.fixture(scope="session")
+def plan_of_audited():
+    return AuditPlan(
+        epsilons=(0.01, 0.03),
+        attacks=(FGSM(), PGD(steps=3)),
+        perturbations=(GaussianNoise(0.1), PixelDrop(0.3)),
+        checks="none",
+        gallery=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def audited(run, digits, plan_of_audited, tmp_path_factory):
+    """The directory of an honest, sealed audit of the run; `copied` is one that a test may change."""
+    directory = tmp_path_factory.mktemp("audited")
+    audit(load(run.path), digits, plan=plan_of_audited, output=directory)
+    return directory
+
+
+@pytest.fixture
+def copied(audited, tmp_path):
+    return shutil.copytree(audited, tmp_path / "audit")

@@ -1,6 +1,7 @@
 import pytest
+from torch import nn
 
-from robustpeft.backbones import Backbone, wrap
+from robustpeft.backbones import Backbone, ImageClassifier, wrap
 from robustpeft.errors import UserError
 from robustpeft.study.audited_images import load_test_images, steps_outside
 
@@ -13,8 +14,13 @@ def test_a_crop_leaves_the_size_that_the_model_takes():
     assert "central 16x16" in steps_outside(images)[1]
 
 
-def test_a_crop_needs_a_size():
-    from torch import nn
+def test_a_crop_of_images_that_are_no_squares_keeps_their_shape():
+    model = ImageClassifier(nn.Flatten(), nn.Identity(), image_size=(16, 8))
+    images = load_test_images("digits", model, crop=0.8)
+    assert images.image_size == (16, 8)
+    assert "20x10" in steps_outside(images)[1]
 
+
+def test_a_crop_needs_a_size():
     with pytest.raises(UserError, match="--image-size"):
         load_test_images("digits", wrap(nn.Flatten()), crop=0.8)

@@ -18,6 +18,18 @@ def test_counts_equal_those_of_a_plain_loop(make_task):
     assert scores.most_common == int(torch.bincount(model(split.images).argmax(1)).max())
 
 
+def test_what_is_wrong_as_it_is_does_not_become_robust_by_an_attack_that_helps(make_task):
+    task = make_task()
+    weight = task.tunable.model[2].weight.detach()
+
+    def towards_the_truth(model, images, labels, threat, **_):
+        way = weight[labels] - weight[1 - labels]
+        return images + 100 * way.reshape(images.shape)
+
+    scores = validate(task.tunable, task.validation, towards_the_truth, Linf(0.02), 16, Processes())
+    assert scores.robust == scores.clean < scores.n
+
+
 def test_without_an_attack_robust_is_clean(make_task):
     task = make_task()
     scores = validate(task.tunable, task.validation, None, Linf(0.02), 16, Processes())

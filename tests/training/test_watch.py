@@ -41,6 +41,15 @@ def test_after_a_recovery_it_is_told_again(caplog):
     assert [record.getMessage().split()[2] for record in caplog.records] == ["2", "6"]
 
 
+def test_it_looks_once_in_so_many_steps(caplog):
+    watch = CollapseWatch(2)
+    labels = torch.tensor([0, 1, 2, 3])
+    with caplog.at_level(logging.WARNING):
+        for step, predicted in enumerate([[0, 1, 2, 3]] * 3 + [[3] * 4] * 3, start=1):
+            watch.see(torch.tensor(predicted), labels, step)
+    assert [record.getMessage().split()[2] for record in caplog.records] == ["6"]  # steps 4 and 5 are all alike too
+
+
 def test_unknown_predictions_are_passed_over(caplog):
     watch = CollapseWatch(1)
     watch.see(None, torch.tensor([0, 1]), 1)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text
-from robustpeft.cli.completion import attacks, devices
+from robustpeft.cli.completion import attacks
+from robustpeft.cli.options import Device, TestData, Weights
 from robustpeft.cli.progress import reporting
 
 __all__ = ["attack"]
@@ -17,13 +18,7 @@ __all__ = ["attack"]
 def attack(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, or another model as for audit.")],
     save: Annotated[Path, typer.Option("--save", "-o", help="Directory for the images, new or empty.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Images: digits, torch/NAME, hf/USER/NAME, a folder, a Parquet file.",
-            show_default="what the run was tuned on",
-        ),
-    ] = None,
+    data: TestData = None,
     images: Annotated[int, typer.Option(help="At most this many images, a stratified subset.")] = 1000,
     epsilon: Annotated[
         str | None, typer.Option(help="Radius, for example 4/255.", show_default="what the run was tuned for")
@@ -38,10 +33,8 @@ def attack(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the subset and the attack.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
 ) -> None:
     """Attack test images and save them: PNG in class folders, float32 tensors, and a manifest."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text, value_from_text
-from robustpeft.cli.completion import attacks, devices, profiles
+from robustpeft.cli.completion import attacks, profiles
 from robustpeft.cli.progress import reporting
 from robustpeft.errors import UserError
 
 if TYPE_CHECKING:
     from robustpeft.auditing import Progress
+
+from robustpeft.cli.options import Device
 
 __all__ = ["audit"]
 
@@ -94,7 +96,7 @@ def audit(
         ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
+    device: Device = "auto",
     weights: Annotated[
         str | None,
         typer.Option(help="A file of weights; of a run, where its backbone's lie now.", show_default="where they were"),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from robustpeft.cli.options import Device, Weights
+
 __all__ = ["browser"]
 
 
@@ -30,10 +32,8 @@ def browser(
             show_default="what the runs were tuned on",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the runs name.")] = False,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but this machine's own needs a login.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text
-from robustpeft.cli.completion import devices
+from robustpeft.cli.options import Device, Weights
 from robustpeft.cli.progress import reporting
 
 __all__ = ["compare"]
@@ -42,10 +42,8 @@ def compare(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the subset and the attack.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the runs name.")] = False,
 ) -> None:
     """Attack every model, judge the images on all of them, write transfer.json and a report of the matrix."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from robustpeft.cli.options import Weights
+
 __all__ = ["export"]
 
 
@@ -14,9 +16,7 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, or USER/NAME on the hub.")],
     to: Annotated[Path, typer.Option(help="merged.safetensors or model.onnx.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
+    weights: Weights = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
 ) -> None:
     """Write merged weights under the backbone's own names, or an ONNX file that takes images in [0, 1]."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from robustpeft.cli.completion import devices
+from robustpeft.cli.options import Device, Weights
 from robustpeft.errors import UserError, printable
 
 __all__ = ["predict"]
@@ -19,10 +19,8 @@ def predict(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures, in it and in the folders below it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file.")] = Path("predictions.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that the run names.")] = False,
     batch_size: Annotated[int, typer.Option(help="Pictures per forward pass.")] = 64,
 ) -> None:

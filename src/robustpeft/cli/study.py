@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustpeft.cli.completion import devices, studies
+from robustpeft.cli.completion import studies
 from robustpeft.cli.user_errors import INTERRUPTED, leave
 from robustpeft.errors import UserError, nearest_hint
 
 if TYPE_CHECKING:
     from robustpeft.study.grid import Place, Study
+
+from robustpeft.cli.options import Device
 
 __all__ = ["study"]
 
@@ -56,7 +58,7 @@ def study(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe, for all arms: data.path=PHOTOS."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Run a grid of experiments: choose on validation images, run on fresh seeds, audit, report."""
     action, file = _parsed(words)

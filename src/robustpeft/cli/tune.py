@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robustpeft.cli.completion import devices, recipes, settings as settings_
+from robustpeft.cli.completion import recipes, settings as settings_
 from robustpeft.cli.progress import reporting
 from robustpeft.cli.spokesman import is_spokesman
 from robustpeft.cli.user_errors import INTERRUPTED, leave
 
 if TYPE_CHECKING:
     from robustpeft.study import Run
+
+from robustpeft.cli.options import Device
 
 __all__ = ["tune"]
 
@@ -47,7 +49,7 @@ def tune(
     only_estimate: Annotated[
         bool, typer.Option("--dry-run", help="Say what it costs, from a few real steps; no run is made.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Tune what a recipe describes; what was best on validation images is kept."""
     where = output or Path("runs") / Path(recipe).stem

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from robustpeft.cli.options import Device, TestData, Weights
+
 __all__ = ["verify"]
 
 _STATUS = {"confirmed": 0, "refuted": 1, "unchecked": 2}
@@ -22,23 +24,15 @@ def verify(
             show_default="only whether the files agree",
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Images: digits, torch/NAME, hf/USER/NAME, a folder, a Parquet file.",
-            show_default="what the run was tuned on",
-        ),
-    ] = None,
+    data: TestData = None,
     undefended: Annotated[
         bool, typer.Option("--undefended", help="The record is of the run's network without what was trained.")
     ] = False,
     without_perturbations: Annotated[
         bool, typer.Option("--without-perturbations", help="Ask about clean and adversarial images alone.")
     ] = False,
-    weights: Annotated[
-        str | None, typer.Option(help="The backbone's weights, if they moved.", show_default="where they were")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    weights: Weights = None,
+    device: Device = "auto",
     trust: Annotated[bool, typer.Option("--trust", help="Import classes of others that run or record name.")] = False,
 ) -> None:
     """Ask the model again about the images that are said to break it; no attack is run.

@@ -1,8 +1,12 @@
 """A small study, and an experiment that costs nothing and is robust as its rate and seed say."""
 
+import dataclasses
+import sys
+from pathlib import Path
+
 import pytest
 
-from robustpeft.study.grid import CellResult, Study
+from robustpeft.study.grid import CellResult, Job, Study, arms_of
 
 
 def quick(cell, directory, device):
@@ -30,3 +34,28 @@ def study():
         select={"training.learning_rate": (0.01, 0.02, 0.03)},
         audit=None,
     )
+
+
+@pytest.fixture
+def own(request, tmp_path, monkeypatch):
+    """The test file's `OWN` as a module that only this process's search path knows, where the store is relative."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "own_work.py").write_text(request.module.OWN)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop("own_work", None)
+    from own_work import perform
+
+    yield perform
+    sys.modules.pop("own_work", None)
+
+
+@pytest.fixture
+def jobs_of(study, own):
+    """The function that makes a job of one's own work for each number of epochs."""
+
+    def jobs(epochs):
+        made = dataclasses.replace(study, axes={"training.epochs": tuple(epochs)}, select={}, seeds=(1,))
+        return [Job(arm.runs({})[0], Path("store"), "cpu", own) for arm in arms_of(made)]
+
+    return jobs

@@ -62,6 +62,7 @@ def test_it_is_tuned_audited_compared_and_reported(package, tmp_path):
     mine = record.arms[1]
     assert [run.failed for run in mine.runs] == [""]
     assert [trial.failed for trial in mine.trials] == ["", ""]
+    assert mine.runs[0].num_trained == 650 + 2 * 11 * 64  # the head, and two blocks' biases
     assert record.audit(mine.runs[0]).subject.method == {"name": package, "blocks": 2}
     assert [stage.failed for stage in record.stages] == [""]
     text = write_study_report(record).read_text()

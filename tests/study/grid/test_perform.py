@@ -6,35 +6,14 @@ from robustpeft.records import read_record
 from robustpeft.study.grid import (
     Event,
     Job,
-    Place,
     Store,
     arms_of,
     perform as perform_module,
     perform_cell,
-    run_study,
     work,
 )
 from robustpeft.study.grid.study_file import Study
 from robustpeft.training import NotFiniteError
-
-MINE = """
-from dataclasses import dataclass
-from robustpeft.pet.base import PETMethod
-
-@dataclass(frozen=True)
-class FirstBiases(PETMethod):
-    blocks: int = 1
-
-    def modules(self, model, seed):
-        return {}
-
-    def thawed(self, model):
-        names = [f"blocks.{i}." for i in range(self.blocks)]
-        return {n for n, _ in model.network.named_parameters() if n.endswith(".bias") and n.startswith(tuple(names))}
-
-    def count(self, model):
-        return sum(p.numel() for n, p in model.network.named_parameters() if n in self.thawed(model))
-"""
 
 QUICK = {
     "training.epochs": 1,
@@ -131,15 +110,3 @@ def test_who_lost_a_claim_meanwhile_leaves_no_result(study, tmp_path, perform):
 
     assert work(Job(cell, tmp_path, "cpu", sleep_too_long)).kind == "busy"
     assert (store.result(cell.identity), store.failure(cell.identity)) == (None, None)
-
-
-def test_a_technique_of_ones_own_takes_part(tmp_path, monkeypatch):
-    (tmp_path / "own_technique.py").write_text(MINE)
-    monkeypatch.syspath_prepend(tmp_path)
-    quick = {key: value for key, value in QUICK.items() if key != "method.r"}
-    plan = AuditPlan(epsilons=(0.1,), attacks=(FGSM(),), perturbations=(), images=10, gallery=0)
-    axes = {"method": ("own_technique:FirstBiases",)}
-    study = Study("own", "fulllora-digits", set=quick, axes=axes, seeds=(1,), audit=plan)
-    record = run_study(study, Place(tmp_path / "study", tmp_path / "store", "cpu"))
-    assert record.arms[0].runs[0].num_trained == 650 + 11 * 64  # the head, and one block's biases
-    assert record.audit(record.arms[0].runs[0]).subject.method == {"name": "own_technique:FirstBiases", "blocks": 1}

@@ -1,4 +1,3 @@
-import dataclasses
 import gc
 import os
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robustpeft.errors import UserError
-from robustpeft.study.grid import Event, Job, Place, RayTasks, Store, arms_of, run_study, work
+from robustpeft.study.grid import Event, Place, RayTasks, Store, run_study, work
 from robustpeft.study.grid.runner import _run_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -50,20 +49,6 @@ print("finished", flush=True)
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A module that only this process's search path knows, and a directory to which the store is relative."""
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "own_work.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop("own_work", None)
-    from own_work import perform
-
-    yield perform
-    sys.modules.pop("own_work", None)
-
-
-@pytest.fixture
 def cluster(monkeypatch):
     """A head node and one more, each with one CPU."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -91,11 +76,6 @@ def embedded():
         gc.collect()
 
 
-def jobs_of(study, epochs, perform):
-    made = dataclasses.replace(study, axes={"training.epochs": tuple(epochs)}, select={}, seeds=(1,))
-    return [Job(arm.runs({})[0], Path("store"), "cpu", perform) for arm in arms_of(made)]
-
-
 def is_at(job, node):
     file = Store("store").directory(job.cell.identity) / "calls"
     return file.exists() and node.node_id in file.read_text() and not (file.parent / "result.json").exists()
@@ -113,9 +93,9 @@ def calls(job):
     return (Store("store").directory(job.cell.identity) / "calls").read_text().splitlines()
 
 
-def test_a_node_is_lost_and_every_result_still_comes_exactly_once(study, own, cluster):
+def test_a_node_is_lost_and_every_result_still_comes_exactly_once(jobs_of, own, cluster):
     doomed = cluster.add_node(num_cpus=1)
-    jobs = jobs_of(study, [400 + i for i in range(6)], own)
+    jobs = jobs_of([400 + i for i in range(6)])
     place = Place(Path("study"), Path("store"), "cpu", RayTasks(address=cluster.address), own)
     store, done, at_work = Store("store"), [], []
     for event in _run_all([job.cell for job in jobs], place):
@@ -130,8 +110,8 @@ def test_a_node_is_lost_and_every_result_still_comes_exactly_once(study, own, cl
     assert max(begun.values()) == 2
 
 
-def test_shares_search_path_and_errors_reach_the_driver(study, own, embedded):
-    jobs = jobs_of(study, [1, 13, 14, 2], own)
+def test_shares_search_path_and_errors_reach_the_driver(jobs_of, embedded):
+    jobs = jobs_of([1, 13, 14, 2])
     ended = {event.identity: event for event in RayTasks(cpus=1, losses=1).run(work, jobs)}
     first, bad, killed, other = (ended[job.cell.identity] for job in jobs)
     assert (first.kind, other.kind) == ("done", "done")
@@ -163,9 +143,9 @@ def test_a_killed_driver_goes_on_where_it_was(study, own, tmp_path):
     assert all(store.result(path.name) for path in store.path.iterdir())
 
 
-def test_nobody_answers(study, own):
+def test_nobody_answers(jobs_of):
     with pytest.raises(UserError, match=r"no Ray cluster answers at '127.0.0.1:1'"):
-        next(RayTasks(address="127.0.0.1:1").run(work, jobs_of(study, [1], own)))
+        next(RayTasks(address="127.0.0.1:1").run(work, jobs_of([1])))
 
 
 def test_a_whole_study_runs_on_it(study, own, embedded, tmp_path):

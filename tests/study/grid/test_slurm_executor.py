@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,18 @@ from robustpeft.attacks import FGSM
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.records import read_record
-from robustpeft.study.grid import Job, Place, SlurmArray, Store, Study, arms_of, perform_cell, run_study, work
+from robustpeft.study.grid import (
+    Job,
+    Place,
+    SlurmArray,
+    Store,
+    Study,
+    arms_of,
+    perform_cell,
+    run_study,
+    slurm_executor,
+    work,
+)
 from robustpeft.study.grid.slurm_executor import _minutes
 
 _FIRST = itertools.count(os.getpid() * 1000, 100)  # submitit remembers the states of jobs by their numbers
@@ -47,19 +59,6 @@ QUICK = {
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "slurm_work.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
-    monkeypatch.chdir(tmp_path)
-    sys.modules.pop("slurm_work", None)
-    from slurm_work import perform
-
-    yield perform
-    sys.modules.pop("slurm_work", None)
-
-
-@pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """A directory of commands that behave like SLURM's."""
     place = tmp_path / "slurm"
@@ -72,11 +71,6 @@ def slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_SLURM_FIRST", str(next(_FIRST)))
     monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
     return place
-
-
-def jobs_of(study, epochs, perform):
-    made = dataclasses.replace(study, axes={"training.epochs": tuple(epochs)}, select={}, seeds=(1,))
-    return [Job(arm.runs({})[0], Path("store"), "cpu", perform) for arm in arms_of(made)]
 
 
 def wait_for(found, seconds=200):
@@ -130,8 +124,8 @@ def test_a_job_that_is_preempted_goes_on_to_the_very_same_adapter(tmp_path, whol
 
 
 @pytest.mark.slow
-def test_an_array_is_submitted_with_what_was_asked_and_told_from_the_store(study, own, slurm):
-    jobs = jobs_of(study, [1, 13, 2], own)
+def test_an_array_is_submitted_with_what_was_asked_and_told_from_the_store(jobs_of, slurm):
+    jobs = jobs_of([1, 13, 2])
     how = SlurmArray(
         cpus=2, gpus=1, partition="gpu", time="90m", mem="16G", parallel=2, more={"nice": 5}, setup=("true",)
     )
@@ -156,23 +150,29 @@ def test_an_array_is_submitted_with_what_was_asked_and_told_from_the_store(study
 
 
 @pytest.mark.slow
-def test_a_driver_that_was_killed_finds_its_jobs_in_the_queue(study, own, slurm, caplog):
-    jobs = jobs_of(study, [14, 1], own)
+def test_a_driver_that_was_killed_finds_its_jobs_in_the_queue(jobs_of, slurm, caplog, monkeypatch):
+    jobs = jobs_of([14, 1])
     slow, quick = (job.cell.identity for job in jobs)
     watching = SlurmArray(together=1).run(work, jobs)
     assert next(watching).identity == quick
     watching.close()
     assert "scancel" in caplog.text
     wait_for(lambda: Store("store").state(slow) == "running")
-    (Store("store").directory(slow) / "go").touch()
+
+    def let_it_go_and_sleep(seconds):  # called when the second driver has found the job and waits for it
+        (Store("store").directory(slow) / "go").touch()
+        time.sleep(seconds)
+
+    clock = SimpleNamespace(sleep=let_it_go_and_sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(slurm_executor, "time", clock)
     assert [(event.identity, event.kind) for event in SlurmArray().run(work, jobs[:1])] == [(slow, "done")]
     assert len(list(slurm.glob("batch-*"))) == 1
     assert [calls(job) for job in jobs] == [1, 1]
 
 
 @pytest.mark.slow
-def test_a_job_that_a_person_cancelled_is_not_queued_again(study, own, slurm):
-    (job,) = jobs_of(study, [14], own)
+def test_a_job_that_a_person_cancelled_is_not_queued_again(jobs_of, slurm):
+    (job,) = jobs_of([14])
     directory = Store("store").directory(job.cell.identity)
 
     def cancel():
@@ -200,10 +200,10 @@ def test_several_in_one_job_and_a_whole_study(study, own, slurm, tmp_path):
     assert "--array" not in batch.read_text()
 
 
-def test_without_sbatch_it_says_where_to_go(study, own, monkeypatch):
+def test_without_sbatch_it_says_where_to_go(jobs_of, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="go to a login node"):
-        next(SlurmArray().run(work, jobs_of(study, [1], own)))
+        next(SlurmArray().run(work, jobs_of([1])))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,11 @@ def test_what_tuning_would_stop_at_is_a_problem(counts, words):
     assert notes_of(of(counts))[0].kind == "problem"
 
 
+def test_a_class_that_is_a_problem_is_not_a_warning_too():
+    assert "dog" not in said(of({"cat": 8, "dog": 2}), "warning")
+    assert "cat (8)" in said(of({"cat": 8, "dog": 2}), "warning")
+
+
 def test_photographs_to_test_on_are_the_owners_where_there_are_some():
     assert count_to_test(of({"cat": 50, "dog": 10}), "dog") == 2
     assert count_to_test(of({"cat": 50, "dog": 10}, splits=("train", "test")), "dog") == 10
