@@ -38,6 +38,8 @@ from robustpeft.pet import (
 )
 from robustpeft.types import COMPONENTS, Attackable, UserError, from_plain, to_plain
 
+START_FROM_THE_NETWORK = (LinearProbe, Full, NormsAndBiases, BitFit, LayerNormTuning, LastBlocks)
+
 # One or more of each, ranks small enough for 32 channels, enough of ReLUs that some are alive.
 EXAMPLES = (
     LinearProbe(),
@@ -276,6 +278,10 @@ def test_the_seed_and_not_the_global_random_state_decides_how_it_starts(method):
         starts.append(method.attach(model, seed=2).state())
         assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    other = method.attach(small_vit(), seed=3).state()
+    same = all(torch.equal(other[name], starts[0][name]) for name in other)
+    keyed = isinstance(method, PEFT) and method.type == "vera"  # its matrices follow a key of their own
+    assert same == (keyed or method == SSF(init_std=0.0) or isinstance(method, START_FROM_THE_NETWORK))
 
 
 def test_it_cannot_be_attached_twice(method, model):

@@ -40,13 +40,14 @@ def follow(handle, images, steps):
         handle.companion.after_step(done, STEPS)
 
 
-def test_rank_moves_step_by_step_as_in_pefts_own_model(build, images):
-    model = build()
+@pytest.mark.parametrize("every", [1, 4])  # with 4 the last move is not at one of its steps, and is made all the same
+def test_rank_moves_step_by_step_as_in_pefts_own_model(build, images, every):
+    model, options = build(), OPTIONS | {"deltaT": every}
     network = copy.deepcopy(model.network)
-    handle = METHOD.attach(model)
+    handle = PEFT("adalora", options).attach(model)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(0, "peft"))
-        theirs = peft.get_peft_model(network, peft.AdaLoraConfig(**OPTIONS, total_step=STEPS)).eval()
+        theirs = peft.get_peft_model(network, peft.AdaLoraConfig(**options, total_step=STEPS)).eval()
     model.network.eval()
     for done in range(1, STEPS + 1):
         follow(handle, images, [done])

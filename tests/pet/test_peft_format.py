@@ -132,6 +132,7 @@ def test_separate_branches_are_written_as_one_with_zeros_outside_their_rows(mode
     assert torch.equal(up[64:, 2:], layer.B["v"])
     assert up.count_nonzero() == layer.B["q"].count_nonzero() + layer.B["v"].count_nonzero()
     assert (config["r"], config["lora_alpha"], config["modules_to_save"]) == (4, 2, ["head"])
+    assert isinstance(config["lora_alpha"], int)
     assert config["target_modules"] == ["blocks.0.attn.qkv", "blocks.1.attn.qkv"]
     assert is_blockwise(handle)
     handle.save(tmp_path)
