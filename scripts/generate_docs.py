@@ -54,7 +54,7 @@ def fill(text: str, renderers: Mapping[str, Callable[[], str]]) -> str:
 
 def documents() -> list[Path]:
     """Return the Markdown files that may hold generated parts."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
