@@ -25,7 +25,7 @@ from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.square_l2 import bump_in, moved_mass, tiled, tiles
 from robustpeft.attacks.square_windows import halvings, lookup, place, signs, window_sides
 from robustpeft.attacks.target import Target
-from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["Square"]
 
@@ -69,10 +69,7 @@ class Square(Search[SquareState]):
     rescaled: bool = False
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.restarts < 1:
-            raise UserError(f"queries and restarts must be at least 1; got {self.queries} and {self.restarts}")
-        if not 0 < self.p_init <= 1:
-            raise UserError(f"p_init must be in (0, 1]; got {self.p_init:g}")
+        check_fields(self, queries=COUNT, restarts=COUNT, p_init=Interval(0, 1, "(]"))
 
     def course(self, classes: int) -> Course:
         """Return one pass for the first point and one for every window, all without gradient."""
