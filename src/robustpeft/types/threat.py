@@ -55,6 +55,10 @@ class Threat(ABC):
         """Return the same norm with another radius."""
         return dataclasses.replace(self, epsilon=epsilon)
 
+    def region(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return first row, first column, rows and columns of the part of the image outside which nothing may move."""
+        return 0, 0, height, width
+
     @abstractmethod
     def project(self, delta: Tensor) -> Tensor:
         """Return the point of the ball nearest to each perturbation (b, 3, h, w)."""

@@ -62,6 +62,11 @@ class Patch(Threat):
         )
         return top, left, side
 
+    def region(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return the window: first row, first column, rows and columns."""
+        top, left, side = self.window(height, width)
+        return top, left, side, side
+
     def project(self, delta: Tensor) -> Tensor:
         """Return the perturbation clipped to [-epsilon, epsilon] in the window, 0 outside."""
         return self._cut_out(delta.clamp(-self.epsilon, self.epsilon))
