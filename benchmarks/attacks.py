@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import robustpeft as rp
-from robustpeft.attacks import PGD, AttackPlan, AutoAttack, Driver
+from robustpeft.attacks import PGD, Attack, AttackPlan, AutoAttack, Driver
 from robustpeft.attacks.slots import Slots
 from robustpeft.data import Parquet, load_data
 from robustpeft.data.image_store import InMemory
@@ -45,6 +45,7 @@ from robustpeft.types import Linf, attack_view
 
 IMAGENETTE_IN_IMAGENET = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
 EPSILON = 4 / 255
+ATTACKS = {"AutoAttack": AutoAttack(), "PGD-100": PGD(steps=100)}
 
 
 def main() -> None:
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=32, help="images")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--attack", choices=ATTACKS, default="AutoAttack", help="for the part robust")
     parser.add_argument("--slots", type=int, nargs="+", default=[32], help="for the part robust")
     parser.add_argument(
         "--processor-time", action="store_true", help="for robust and overhead, one thread: other work does not count"
@@ -73,9 +75,9 @@ def main() -> None:
     if "undefended" in arguments.parts:
         undefended(model, images, labels)
     if "robust" in arguments.parts and arguments.robust:
-        print("## AutoAttack on images that hold\n")
+        print(f"## {arguments.attack} on images that hold\n")
         for width in arguments.slots:
-            robust(arguments.robust, arguments.n, min(width, arguments.n), clock)
+            robust(arguments.robust, ATTACKS[arguments.attack], arguments.n, min(width, arguments.n), clock)
     if "overhead" in arguments.parts:
         overhead(clock)
 
@@ -186,8 +188,8 @@ def peers_of(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[n
     return {who: lambda m, p=peer: p(m, images, labels, EPSILON, 1 / 255, 100) for who, peer in PEERS.items()}
 
 
-def robust(run: Path, n: int, width: int, clock: Callable[[], float]) -> None:
-    """AutoAttack on images that hold: passes, and the time against their cost."""
+def robust(run: Path, attack: Attack, n: int, width: int, clock: Callable[[], float]) -> None:
+    """An attack on images that hold: passes, and the time against their cost."""
     model = rp.load(run).eval()
     data = rp.load_data("digits").test.take(n)
     threat = model.threat or Linf(0.1)
@@ -201,7 +203,7 @@ def robust(run: Path, n: int, width: int, clock: Callable[[], float]) -> None:
     before = pass_seconds(attack_view(model), batch.images, batch.labels, clock)
     start = clock()
     with mock.patch("robustpeft.attacks.undertaking.Slots", seated):
-        findings = Driver(slots=width).run(model, data, AttackPlan((AutoAttack(),), (threat,)))
+        findings = Driver(slots=width).run(model, data, AttackPlan((attack,), (threat,)))
     taken = clock() - start
     after = pass_seconds(attack_view(model), batch.images, batch.labels, clock)
     seconds = {name: (before[name] + after[name]) / 2 for name in before}
