@@ -7,8 +7,8 @@ Parts (``--parts``, all by default):
 limit       full-length PGD-10 without early exit: ours, torchattacks, foolbox and ART, against the limit
             ``10 x (forward + input gradient) + forward`` of the bare merged model, measured in the same run
 undefended  PGD-100 and AutoAttack on a model that nothing defends, against the same attacks of others
-robust      AutoAttack on the images of an adversarially tuned run that hold: forward-equivalents, and the wall time
-            against passes x the measured cost of a pass
+robust      AutoAttack on the images of an adversarially tuned run that hold: forward-equivalents, and the time against
+            passes x the measured cost of a pass, with what it is lost to
 overhead    the driver's own time per pass, the ledger's bytes and microseconds per row
 
 Peers run in eval mode, on the same batch, with the same threads; once on the model as a user holds it (LoRA attached,
@@ -26,6 +26,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from attack_peers import PEERS, Counted, reference_autoattack, saved_bytes
@@ -33,7 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import robustpeft as rp
-from robustpeft.attacks import PGD, AttackPlan, AutoAttack, Driver
+from robustpeft.attacks import PGD, Attack, AttackPlan, AutoAttack, Driver
+from robustpeft.attacks.slots import Slots
 from robustpeft.data import Parquet, load_data
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
@@ -42,6 +45,7 @@ from robustpeft.types import Linf, attack_view
 
 IMAGENETTE_IN_IMAGENET = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
 EPSILON = 4 / 255
+ATTACKS = {"AutoAttack": AutoAttack(), "PGD-100": PGD(steps=100)}
 
 
 def main() -> None:
@@ -54,19 +58,28 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=32, help="images")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--attack", choices=ATTACKS, default="AutoAttack", help="for the part robust")
+    parser.add_argument("--slots", type=int, nargs="+", default=[32], help="for the part robust")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="for robust and overhead, one thread: other work does not count"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.n} images, epsilon 4/255\n")
-    model = build_model(arguments.weights)
-    images, labels = read_images(arguments.images, arguments.n)
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+    if {"limit", "undefended"} & set(arguments.parts):
+        model = build_model(arguments.weights)
+        images, labels = read_images(arguments.images, arguments.n)
     if "limit" in arguments.parts:
         limit(model, images, labels, arguments.repeat)
     if "undefended" in arguments.parts:
         undefended(model, images, labels)
     if "robust" in arguments.parts and arguments.robust:
-        robust(arguments.robust, arguments.n)
+        print(f"## {arguments.attack} on images that hold\n")
+        for width in arguments.slots:
+            robust(arguments.robust, ATTACKS[arguments.attack], arguments.n, min(width, arguments.n), clock)
     if "overhead" in arguments.parts:
-        overhead()
+        overhead(clock)
 
 
 def build_model(weights: Path | None) -> nn.Module:
@@ -175,32 +188,44 @@ def peers_of(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[n
     return {who: lambda m, p=peer: p(m, images, labels, EPSILON, 1 / 255, 100) for who, peer in PEERS.items()}
 
 
-def robust(run: Path, n: int) -> None:
-    """AutoAttack on images that hold: passes, and the wall time against their cost."""
+def robust(run: Path, attack: Attack, n: int, width: int, clock: Callable[[], float]) -> None:
+    """An attack on images that hold: passes, and the time against their cost."""
     model = rp.load(run).eval()
     data = rp.load_data("digits").test.take(n)
     threat = model.threat or Linf(0.1)
-    width = min(32, n)
     batch = next(iter(data.batches(width)))
-    seconds = pass_seconds(attack_view(model), batch.images, batch.labels)
+    batches: list[Slots] = []
+
+    def seated(*given: Any) -> Slots:
+        batches.append(Slots(*given))
+        return batches[-1]
+
+    before = pass_seconds(attack_view(model), batch.images, batch.labels, clock)
+    start = clock()
+    with mock.patch("robustpeft.attacks.undertaking.Slots", seated):
+        findings = Driver(slots=width).run(model, data, AttackPlan((attack,), (threat,)))
+    taken = clock() - start
+    after = pass_seconds(attack_view(model), batch.images, batch.labels, clock)
+    seconds = {name: (before[name] + after[name]) / 2 for name in before}
     cost = seconds["gradient"] / seconds["forward"] - 1
-    start = time.perf_counter()
-    findings = Driver(slots=width).run(model, data, AttackPlan((AutoAttack(),), (threat,)))
-    wall = time.perf_counter() - start
     ids = data.ids.tolist()
     held = {image for image, ok in zip(ids, findings.correct(ids, 0, 0).tolist(), strict=True) if ok}
     rows = list(findings.rows.values())
-    forwards, backwards = spent(rows)
-    ideal = (backwards * seconds["gradient"] + (forwards - backwards) * seconds["forward"]) / width
-    print("## AutoAttack on images that hold\n")
     print(f"{len(held)} of {n} held within {threat}; {width} slots.")
     if held:
         f, b = (total / len(held) for total in spent(row for row in rows if row.image in held))
-        print(
-            f"Each took {f:.0f} forwards and {b:.0f} input gradients, which is {f + 1.12 * b:.0f} forward-equivalents"
-        )
-        print(f"at 1.12 forwards a backward, {f + cost * b:.0f} at the {cost:.2f} measured here.")
-    print(f"Wall time {wall:.1f} s; passes x measured cost of a full pass {ideal:.1f} s; ratio {wall / ideal:.3f}\n")
+        print(f"Each took {f:.0f} forwards and {b:.0f} input gradients: {f + 1.12 * b:.0f} forward-equivalents at 1.12")
+        print(f"forwards a backward, {f + cost * b:.0f} at the {cost:.2f} measured here.")
+    forwards, backwards = spent(rows)
+    needed = (backwards * seconds["gradient"] + (forwards - backwards) * seconds["forward"]) / width
+    whole = 0.0
+    for part in batches:
+        f, b = spent(row for row in rows if row.stage == part.work.stage)
+        whole += part.passes * (seconds["forward"] + b / f * (seconds["gradient"] - seconds["forward"]))
+    idle = sum(part.idle for part in batches) / (width * sum(part.passes for part in batches))
+    print(f"Time {taken:.1f} s; the passes that images needed, in full batches, cost {needed:.1f} s: ratio")
+    print(f"{taken / needed:.3f}. {100 * idle:.0f} % of the places in the batches were idle, for want of images; the")
+    print(f"batches as they were passed cost {whole:.1f} s, and search, driver, judge {taken / whole - 1:.1%} more.\n")
 
 
 def spent(rows: Iterable[LedgerRow]) -> tuple[int, int]:
@@ -220,36 +245,36 @@ def as_split(images: Tensor, labels: Tensor) -> Split:
     return Split(InMemory(pixels), torch.arange(len(labels)), labels, torch.arange(len(labels)))
 
 
-def pass_seconds(view: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
+def pass_seconds(view: nn.Module, images: Tensor, labels: Tensor, clock: Callable[[], float]) -> dict[str, float]:
     """Return the median seconds of a forward, and of a forward with input gradient, of this batch."""
     found: dict[str, list[float]] = {"forward": [], "gradient": []}
     for _ in range(30):
-        start = time.perf_counter()
+        start = clock()
         with torch.no_grad():
             view(images)
-        middle = time.perf_counter()
+        middle = clock()
         points = images.clone().requires_grad_(True)
         torch.autograd.grad(F.cross_entropy(view(points), labels, reduction="sum"), points)
-        end = time.perf_counter()
+        end = clock()
         found["forward"].append(middle - start)
         found["gradient"].append(end - middle)
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def overhead() -> None:
+def overhead(clock: Callable[[], float]) -> None:
     """The driver's own time per pass on the smallest model, and the ledger's cost per row."""
     model = rp.load_backbone("digits_vit").eval()
     data = rp.load_data("digits").test.take(64)
     width = 32
     batch = next(iter(data.batches(width)))
-    bare = pass_seconds(attack_view(model), batch.images, batch.labels)["gradient"]
+    bare = pass_seconds(attack_view(model), batch.images, batch.labels, clock)["gradient"]
     print(f"## The driver itself (digits_vit, {width} slots)\n")
     plan = AttackPlan((PGD(steps=200, step_size=1e-6),), (Linf(1e-4),))  # nothing breaks: 201 full passes a batch
     with tempfile.TemporaryDirectory() as folder:
         for directory in (None, Path(folder)):
-            start = time.perf_counter()
+            start = clock()
             findings = Driver(slots=width, directory=directory).run(model, data, plan)
-            seconds = time.perf_counter() - start
+            seconds = clock() - start
             a_pass = seconds / (spent(findings.rows.values())[1] / width)
             where = "in memory" if directory is None else "with a ledger and snapshots"
             print(f"{where}: {1e3 * a_pass:.2f} ms a pass, {100 * (a_pass / bare - 1):.1f} % over the bare forward and")

@@ -125,5 +125,5 @@ def test_each_stage_sees_only_what_the_ones_before_it_left(images, threat, monke
 
 
 def test_an_unknown_version_is_refused():
-    with pytest.raises(UserError, match="version must be one of standard, plus, rand; got 'fast'"):
+    with pytest.raises(UserError, match="version must be 'standard', 'plus' or 'rand'; got 'fast'"):
         AutoAttack("fast")

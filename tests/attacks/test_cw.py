@@ -68,9 +68,9 @@ def test_images_that_are_misclassified_as_they_are_are_not_attacked(curved, imag
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"steps": 0}, "steps and restarts must be at least 1"),
-        ({"restarts": 0}, "steps and restarts must be at least 1"),
-        ({"step_size": -1.0}, "step_size must be positive"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"restarts": 0}, "restarts must be at least 1"),
+        ({"step_size": -1.0}, "step_size must be above 0"),
     ],
 )
 def test_hyper_parameters_that_mean_nothing_are_refused(fields, message):

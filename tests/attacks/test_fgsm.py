@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
 from robustpeft.types import L2, Linf
 
 
@@ -50,3 +52,32 @@ def test_the_seed_has_no_effect(linear_task):
     model, images, labels = linear_task(0)
     found = [FGSM()(model, images, labels, Linf(0.1), seed=seed) for seed in (0, 1)]
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("norm", [Linf, L2])
+def test_a_radius_costs_and_finds_the_same_beside_other_radii(norm, curved, split_of):
+    model = curved()
+    split = split_of(model)
+    threats = tuple(norm(radius) for radius in (0.002, 0.02, 0.08))
+
+    def ran(*threats):
+        points = {}
+        driver = Driver(slots=4, on_found=lambda image, stage, point: points.update({(image, stage.threat): point}))
+        return driver.run(model, split, AttackPlan((FGSM(),), threats)).rows, points
+
+    together, all_points = ran(*threats)
+    before, carried = set(), 0
+    for number, threat in enumerate(threats):
+        alone, points = ran(threat)
+        for (stage, image, run), row in alone.items():
+            if image in before:  # found within a smaller radius, which carries upward
+                carried += 1
+                assert (stage, image, run) not in together or stage == "clean"
+                continue
+            beside = together[stage, image, run]
+            assert dataclasses.replace(beside, seconds=0.0) == dataclasses.replace(row, seconds=0.0)
+            if row.broken and stage != "clean":
+                assert torch.equal(all_points[image, number], points[image, 0])
+        before |= {row.image for row in alone.values() if row.broken and row.stage != "clean"}
+    assert carried
+    assert {(row.forwards, row.backwards) for row in together.values()} == {(1, 0), (2, 1)}

@@ -199,11 +199,11 @@ def test_what_is_misclassified_as_it_is_is_left_where_it_is(curved, images, labe
     ("fields", "message"),
     [
         ({"steps": 0}, "steps must be at least 1; got 0"),
-        ({"alpha_init": 0.0}, "alpha_init must be positive and finite, in pixel units; got 0"),
-        ({"alpha_init": math.inf}, "alpha_init must be positive and finite, in pixel units; got inf"),
-        ({"gamma_init": 1.0}, r"gamma_init and gamma_final must be in \(0, 1\).*got 1 and 0.001"),
-        ({"gamma_final": 0.0}, "got 0.05 and 0"),
-        ({"gamma_final": 0.06}, "got 0.05 and 0.06"),
+        ({"alpha_init": 0.0}, "alpha_init must be above 0, in pixel units; got 0"),
+        ({"alpha_init": math.inf}, "alpha_init must be a finite number; got inf"),
+        ({"gamma_init": 1.0}, r"gamma_init must be in \(0, 1\); got 1"),
+        ({"gamma_final": 0.0}, r"gamma_final must be in \(0, 1\); got 0"),
+        ({"gamma_final": 0.06}, "gamma_final must not be larger than gamma_init; got 0.06 and 0.05"),
     ],
 )
 def test_hyper_parameters_without_meaning_are_refused(fields, message):

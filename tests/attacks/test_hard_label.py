@@ -169,7 +169,7 @@ def test_the_radius_never_grows_and_is_always_wrong(model, images, labels):
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"queries": 0}, "queries and restarts"), ({"restarts": 0}, "queries and restarts"), ({"probes": 1}, "probes")],
+    [({"queries": 0}, "queries must"), ({"restarts": 0}, "restarts must"), ({"probes": 1}, "probes")],
 )
 def test_what_cannot_be_searched_is_refused(fields, message):
     with pytest.raises(UserError, match=message):

@@ -177,12 +177,12 @@ def test_the_loss_decides_where_it_goes(curved, images, labels):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"steps": 0}, "steps and restarts must be at least 1; got 0 and 1"),
-        ({"restarts": 0}, "steps and restarts must be at least 1; got 20 and 0"),
-        ({"step_size": 0.0}, "step_size must be positive and finite"),
-        ({"step_size": -0.1}, "step_size must be positive and finite"),
-        ({"step_size": float("nan")}, "step_size must be positive and finite"),
-        ({"step_size": float("inf")}, "step_size must be positive and finite"),
+        ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"restarts": 0}, "restarts must be at least 1; got 0"),
+        ({"step_size": 0.0}, "step_size must be above 0, in pixel units"),
+        ({"step_size": -0.1}, "step_size must be above 0, in pixel units"),
+        ({"step_size": float("nan")}, "step_size must be a finite number; got nan"),
+        ({"step_size": float("inf")}, "step_size must be a finite number; got inf"),
         ({"keep": "final"}, "keep must be 'best' or 'last'; got 'final'"),
         ({"keep": "last", "restarts": 2}, "forgets every restart but one"),
         ({"restarts": 2, "random_start": False}, "repeat the same search"),

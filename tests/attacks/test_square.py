@@ -278,8 +278,8 @@ def test_other_threats_get_windows_projected_into_them(curved, images, labels):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"queries": 0}, "queries and restarts must be at least 1; got 0 and 1"),
-        ({"restarts": 0}, "queries and restarts must be at least 1; got 5000 and 0"),
+        ({"queries": 0}, "queries must be at least 1; got 0"),
+        ({"restarts": 0}, "restarts must be at least 1; got 0"),
         ({"p_init": 0.0}, r"p_init must be in \(0, 1\]; got 0"),
         ({"p_init": 1.5}, r"p_init must be in \(0, 1\]; got 1.5"),
     ],

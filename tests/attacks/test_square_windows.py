@@ -66,6 +66,21 @@ def test_a_window_as_large_as_the_image_begins_at_its_corner():
     assert (int(window.top), int(window.left)) == (0, 2)
 
 
+def test_the_last_place_counts_where_that_is_asked_for():
+    draws = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0))
+    window = place(draws, torch.full((2000,), 3), 9, 7, last=True)
+    assert set(window.top.tolist()) == set(range(7))
+    assert set(window.left.tolist()) == set(range(5))
+    assert int(place(torch.full((1, 2), 1 - 2.0**-24), torch.tensor([1]), 5, 5, last=True).top) == 4
+
+
+def test_a_window_of_a_part_lies_in_the_same_place_of_the_whole():
+    part = Window(torch.tensor([1, 0]), torch.tensor([0, 2]), torch.tensor([2, 1]), 4, 3)
+    whole = torch.zeros(2, 1, 9, 8, dtype=torch.bool)
+    whole[:, :, 5:9, 2:5] = part.mask()
+    assert torch.equal(part.placed(5, 2, 9, 8).mask(), whole)
+
+
 def test_the_largest_draw_stays_inside():
     lengths = torch.arange(2, 400)
     largest = torch.full((1, 2), 1 - 2.0**-24)

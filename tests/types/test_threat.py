@@ -133,9 +133,9 @@ def test_sizes_are_the_norms():
     [
         (lambda: Linf(8), r"pixel units on \[0, 1\]; got 8 \(did you mean 8 / 255\?\)"),
         (lambda: Linf(1.5), r"did you mean 1\.5 / 255\?"),
-        (lambda: Linf(-0.1), r"finite and at least 0; got -0\.1"),
-        (lambda: L2(float("inf")), "finite and at least 0; got inf"),
-        (lambda: L2(float("nan")), "finite and at least 0; got nan"),
+        (lambda: Linf(-0.1), r"epsilon must be at least 0; got -0\.1"),
+        (lambda: L2(float("inf")), "epsilon must be a finite number; got inf"),
+        (lambda: L2(float("nan")), "epsilon must be a finite number; got nan"),
         (lambda: Linf(0.1).with_epsilon(4), "did you mean 4 / 255"),
     ],
 )

@@ -113,7 +113,7 @@ def test_random_points_are_keyed_by_image():
 def test_it_has_a_name_and_any_radius_that_is_a_number():
     assert THREATS["l1"] is L1
     assert str(L1(12.0)) == "l1 12"
-    with pytest.raises(UserError, match="finite and at least 0"):
+    with pytest.raises(UserError, match="epsilon must be"):
         L1(math.inf)
     delta = torch.zeros(2, *SHAPE)
     delta[0, 0, 0, :2] = torch.tensor([3.0, -4.0])

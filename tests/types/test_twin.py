@@ -245,12 +245,29 @@ def test_a_method_put_on_a_module_runs_on_the_twin():
         assert same(before, state_of(model))
 
 
-def test_a_function_in_the_place_of_forward_is_refused_in_training_mode_only():
-    model = Net()
+def test_a_function_in_the_place_of_forward_runs_the_twin_by_what_it_closed_over(images):
+    model = Net().train()
     written = model.forward
     model.forward = lambda images: written(images) + 1
-    with pytest.raises(UserError, match=r"a Net in training mode .* call eval\(\) on the model"):
-        frozen_twin(model)
-    model.eval()
-    images = torch.rand(3, 3, 8, 8)
-    assert torch.equal(frozen_twin(model)(images), written(images) + 1)
+    expected = copy.deepcopy(Net.forward)(copy.deepcopy(model).eval(), images) + 1
+    before = state_of(model)
+    assert torch.equal(frozen_twin(model)(images), expected)
+    assert same(before, state_of(model))
+
+
+def test_a_function_in_the_place_of_forward_is_refused_in_training_mode_where_it_may_run_the_original(images):
+    model = Net()
+
+    class Holder:
+        net = model
+
+    namespace = {"net": model, "Net": Net}
+    by_name = eval("lambda images: (lambda: Net.forward(net, images))() + 1", namespace)
+    holder = Holder()
+    for forward in (by_name, lambda images: Net.forward(holder.net, images) + 1):
+        model.train()
+        model.forward = forward
+        with pytest.raises(UserError, match=r"a Net in training mode .* call eval\(\) on the model"):
+            frozen_twin(model)
+        model.eval()
+        assert torch.equal(frozen_twin(model)(images), Net.forward(model, images) + 1)

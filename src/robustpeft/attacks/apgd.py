@@ -29,7 +29,7 @@ from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.rows import row_where
 from robustpeft.attacks.search import Course, Query, Search
 from robustpeft.attacks.target import Target
-from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["APGD", "checkpoints"]
 
@@ -65,12 +65,8 @@ class APGD(Search[APGDState]):
     samples: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self, steps=COUNT, restarts=COUNT, targets=COUNT, rho=Interval(0, 1, "()"), samples=COUNT)
         find_loss(self.loss)
-        for name in ("steps", "restarts", "targets", "samples"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0 < self.rho < 1:
-            raise UserError(f"rho must be in (0, 1); got {self.rho:g}")
 
     def course(self, classes: int) -> Course:
         """Return the gradient steps and a look at where the last one leads, towards each class."""

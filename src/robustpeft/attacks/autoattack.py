@@ -27,11 +27,8 @@ from robustpeft.attacks.fab import FAB
 from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.search import Search
 from robustpeft.attacks.square import Square
-from robustpeft.errors import UserError
 
 __all__ = ["AutoAttack"]
-
-_VERSIONS = ("standard", "plus", "rand")
 
 
 @final
@@ -52,10 +49,6 @@ class AutoAttack(Ensemble):
     )
 
     version: Literal["standard", "plus", "rand"] = "standard"
-
-    def __post_init__(self) -> None:
-        if self.version not in _VERSIONS:
-            raise UserError(f"version must be one of {', '.join(_VERSIONS)}; got {self.version!r}")
 
     def stages(self, classes: int) -> tuple[Search[Any], ...]:
         """Return the searches in the order of their version."""

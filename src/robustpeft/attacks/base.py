@@ -16,7 +16,16 @@ from torch import Tensor
 
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
-from robustpeft.types import Classifier, Noise, Threat, attack_view, check_images, check_labels, content_ids
+from robustpeft.types import (
+    Classifier,
+    Noise,
+    Threat,
+    attack_view,
+    check_fields,
+    check_images,
+    check_labels,
+    content_ids,
+)
 
 if TYPE_CHECKING:
     from robustpeft.attacks.search import Search
@@ -35,6 +44,9 @@ class Attack(ABC):
     """
 
     cost: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @final
     def __call__(

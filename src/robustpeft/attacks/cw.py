@@ -37,6 +37,7 @@ class CW(Ensemble):
     restarts: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.stages(2)
 
     def stages(self, classes: int) -> tuple[PGD]:

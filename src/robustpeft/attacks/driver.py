@@ -23,7 +23,7 @@ from robustpeft.attacks.subject import default_slots, device_of, model_digest
 from robustpeft.attacks.undertaking import Undertaking
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.records import LedgerSegment, compact_ledger
-from robustpeft.types import PRECISIONS, Classifier, Split, passes_dtype, to_plain
+from robustpeft.types import COUNT, PRECISIONS, Classifier, Interval, Split, check_fields, passes_dtype, to_plain
 
 __all__ = ["Driver", "Progress", "default_slots", "model_digest"]
 
@@ -60,16 +60,11 @@ class Driver:
     on_end: Callable[[Classifier], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.slots is not None and self.slots < 1:
-            raise UserError(f"slots must be at least 1; got {self.slots}")
+        check_fields(self, slots=COUNT, snapshot_share=Interval(0, 1, "(]"))
         if not 0 <= self.shard[0] < self.shard[1]:
             raise UserError(f"shard must be (i, n) with 0 <= i < n; got {self.shard}")
-        if not 0 < self.snapshot_share <= 1:
-            raise UserError(f"snapshot_share must be in (0, 1]; got {self.snapshot_share:g}")
         if self.precision not in PRECISIONS:
             raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
-        if self.keep_images not in ("none", "first", "all"):
-            raise UserError(f"keep_images must be none, first or all; got {self.keep_images!r}")
         if self.keep_images != "none" and self.directory is None:
             raise UserError("keep_images needs a directory")
 

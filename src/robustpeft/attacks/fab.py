@@ -30,6 +30,7 @@ from robustpeft.attacks.rows import row_where
 from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["FAB"]
 
@@ -74,15 +75,15 @@ class FAB(Search[FABState]):
     beta: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts", "targets"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0 <= self.alpha_max <= 1:
-            raise UserError(f"alpha_max must be in [0, 1]; got {self.alpha_max:g}")
-        if not 1 <= self.eta < 2:
-            raise UserError(f"eta must be in [1, 2): 1 goes to the plane, 2 as far beyond; got {self.eta:g}")
-        if not 0 < self.beta < 1:
-            raise UserError(f"beta must be in (0, 1); got {self.beta:g}")
+        check_fields(
+            self,
+            steps=COUNT,
+            restarts=COUNT,
+            targets=COUNT,
+            alpha_max=Interval(0, 1),
+            eta=Interval(1, 2, "[)", ": 1 goes to the plane, 2 as far beyond"),
+            beta=Interval(0, 1, "()"),
+        )
 
     def course(self, classes: int) -> Course:
         """Return runs of twice as many passes as steps, a gradient in every other."""

@@ -42,6 +42,7 @@ class FGSM(Search[FGSMState]):
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         find_loss(self.loss)
 
     def course(self, classes: int) -> Course:

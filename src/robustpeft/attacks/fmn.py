@@ -27,7 +27,7 @@ from robustpeft.attacks.evaluation import Reply
 from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
-from robustpeft.types import L2
+from robustpeft.types import COUNT, L2, Interval, check_fields
 
 __all__ = ["FMN"]
 
@@ -71,14 +71,12 @@ class FMN(Search[FMNState]):
     gamma_final: float = 0.001
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps must be at least 1; got {self.steps}")
-        if not 0 < self.alpha_init < math.inf:
-            raise UserError(f"alpha_init must be positive and finite, in pixel units; got {self.alpha_init:g}")
-        if not 0 < self.gamma_final <= self.gamma_init < 1:
+        share = Interval(0, 1, "()")
+        above_0 = Interval(0, ends="()", note=", in pixel units")
+        check_fields(self, steps=COUNT, alpha_init=above_0, gamma_init=share, gamma_final=share)
+        if self.gamma_final > self.gamma_init:
             raise UserError(
-                "gamma_init and gamma_final must be in (0, 1), the final one not the larger; "
-                f"got {self.gamma_init:g} and {self.gamma_final:g}"
+                f"gamma_final must not be larger than gamma_init; got {self.gamma_final:g} and {self.gamma_init:g}"
             )
 
     def course(self, classes: int) -> Course:

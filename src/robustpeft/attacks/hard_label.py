@@ -27,6 +27,7 @@ from robustpeft.attacks.rows import row_where
 from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["HardLabel"]
 
@@ -90,10 +91,8 @@ class HardLabel(Search[HardLabelState]):
     probes: int = 50
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.restarts < 1:
-            raise UserError(f"queries and restarts must be at least 1; got {self.queries} and {self.restarts}")
-        if self.probes < 2:
-            raise UserError(f"probes must be at least 2: one answer has no mean to differ from; got {self.probes}")
+        probes = Interval(2, note=": one answer has no mean to differ from")
+        check_fields(self, queries=COUNT, restarts=COUNT, probes=probes)
 
     def course(self, classes: int) -> Course:
         """Return passes that tell the predicted class and nothing else."""

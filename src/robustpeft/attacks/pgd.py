@@ -11,7 +11,6 @@ gives theirs.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -23,6 +22,7 @@ from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.target import Target
 from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["PGD"]
 
@@ -72,21 +72,19 @@ class PGD(Search[PGDState]):
     samples: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            steps=COUNT,
+            step_size=Interval(0, ends="()", note=", in pixel units"),
+            restarts=COUNT,
+            momentum=Interval(0, 1, "[)"),
+            samples=COUNT,
+        )
         targeted = find_loss(self.loss).targeted
-        if self.steps < 1 or self.restarts < 1:
-            raise UserError(f"steps and restarts must be at least 1; got {self.steps} and {self.restarts}")
-        if self.step_size is not None and not 0 < self.step_size < math.inf:
-            raise UserError(f"step_size must be positive and finite, in pixel units; got {self.step_size:g}")
-        if self.keep not in ("best", "last"):
-            raise UserError(f"keep must be 'best' or 'last'; got {self.keep!r}")
         if self.keep == "last" and (self.restarts > 1 or targeted):
             raise UserError("keep='last' forgets every restart but one; use keep='best' with restarts")
         if self.restarts > 1 and not self.random_start:
             raise UserError("restarts without random_start repeat the same search")
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum must be in [0, 1); got {self.momentum:g}")
-        if self.samples < 1:
-            raise UserError(f"samples must be at least 1; got {self.samples}")
 
     def course(self, classes: int) -> Course:
         """Return the gradient steps, and a look at the end unless it is the answer itself."""

@@ -49,6 +49,7 @@ class Slots:
     health: Health = field(default_factory=Health)
 
     def __post_init__(self) -> None:
+        self.health.classes = self.work.classes  # the judge has seen every image clean, and with it the label
         self._course = self.work.search.course(self.work.classes)
         self._loss = None if self._course.loss is None else find_loss(self._course.loss)
         self._slots: list[Job | None] = [None] * self.work.width
@@ -183,7 +184,7 @@ class Slots:
             ),
         )
         self._state = search.update(here, self._state, reply.labels_alone() if course.labels_only else reply)
-        points, wrong, margins, done = self._look(here, reply.points, reply.logits)
+        points, (wrong, margins, done) = self._look(here, reply.points, reply.logits)
         active = [(slot, job) for slot, job in enumerate(self._slots) if job is not None]
         seconds = (time.perf_counter() - start) / len(active)
         self.passes += 1
@@ -195,7 +196,7 @@ class Slots:
             job.backwards += course.samples if course.needs_gradient(job.passes) else 0
             job.passes += 1
             job.seconds += seconds
-            over = job.passes == course.passes or done[slot]
+            over = job.passes == course.passes or bool(done[slot])
             if over if course.unseen_end else wrong[slot]:
                 index = torch.tensor([slot], device=points.device)
                 self._claims.append(Claim(job, points[slot].clone(), self._state.take(index), over))
@@ -209,8 +210,8 @@ class Slots:
         if ended:
             self.report(ended)
 
-    def _look(self, here: Target, points: Tensor, logits: Tensor) -> tuple[Tensor, list[bool], list[float], list[bool]]:
-        """Return points, and for each slot if it is wrong there, by how much, and if its run has nothing left to do."""
+    def _look(self, here: Target, points: Tensor, logits: Tensor) -> tuple[Tensor, list[list[float]]]:
+        """Return points, and for all slots: wrong there (1) or not (0), by how much, and is the run over (1) or not."""
         assert self._state is not None
         margins = margin(logits, here.labels)
         wrong = logits.argmax(dim=1) != here.labels
@@ -218,14 +219,14 @@ class Slots:
             within = holds(here, points)
             wrong &= within
             margins = torch.where(within, margins, -torch.inf)
-        done = self._state.done if self._state.done is not None else torch.zeros_like(wrong)
+        done = self._state.done if self._state.done is not None else wrong.new_zeros(len(wrong))
         if self._course.unseen_end:
             points = self.work.search.propose(here, self._state).points
         ill = self.health.ailment.float().expand(len(margins))
-        told = torch.stack([wrong.float(), margins, done.float(), ill]).cpu()  # the only wait for the device in a pass
-        if told[3, 0]:
+        told = torch.stack([wrong, margins, done, ill]).cpu().tolist()  # the only wait for the device in a pass
+        if any(told.pop()):
             self.health.settle()  # raises
-        return points, told[0].bool().tolist(), told[1].tolist(), told[2].bool().tolist()
+        return points, told
 
     def _judge(self) -> None:
         """Ask about the first claims, one batch of them; refuted ones go on where they were."""

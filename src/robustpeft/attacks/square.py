@@ -25,7 +25,7 @@ from robustpeft.attacks.search import Course, Query, Search, State
 from robustpeft.attacks.square_l2 import bump_in, moved_mass, tiled, tiles
 from robustpeft.attacks.square_windows import halvings, lookup, place, signs, window_sides
 from robustpeft.attacks.target import Target
-from robustpeft.errors import UserError
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["Square"]
 
@@ -48,7 +48,9 @@ class SquareState(State):
 class Square(Search[SquareState]):
     """Random search in square windows, by the logits alone.
 
-    Under a threat that is neither Linf nor L2 the windows are those of Linf, projected into the threat.
+    Under a threat that is neither Linf nor L2 the windows are those of Linf, projected into the threat. Where only a
+    part of the image may move (a patch), that part is to the windows what the whole image is otherwise, but that they
+    may lie at its last row and column: of a small patch these are a large share.
 
     Draws, in this order, uniform on [0, 1) and all of purpose 0. First point: in Linf, the sign of each channel's
     column (c, 1, w), negative below a half; in L2, those of `tiled`. Every window: row and column, in L2 also those of
@@ -69,10 +71,7 @@ class Square(Search[SquareState]):
     rescaled: bool = False
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.restarts < 1:
-            raise UserError(f"queries and restarts must be at least 1; got {self.queries} and {self.restarts}")
-        if not 0 < self.p_init <= 1:
-            raise UserError(f"p_init must be in (0, 1]; got {self.p_init:g}")
+        check_fields(self, queries=COUNT, restarts=COUNT, p_init=Interval(0, 1, "(]"))
 
     def course(self, classes: int) -> Course:
         """Return one pass for the first point and one for every window, all without gradient."""
@@ -96,15 +95,19 @@ class Square(Search[SquareState]):
         images, threat = target.images, target.threat
         channels, height, width = images.shape[1:]
         in_l2 = threat.norm == "l2"
-        sides = window_sides(self.p_init, height, width, odd=in_l2)
+        top, left, rows, columns = threat.region(height, width)
+        sides = window_sides(self.p_init, rows, columns, odd=in_l2)
         tried = halvings(self.queries, self.rescaled, images.device)[(state.step - 1).clamp(0, self.queries - 1)]
         side = lookup(sides, images.device)[tried]
         draws = target.noise.uniform(((5 if in_l2 else 2) + channels,))
         sign = signs(draws[:, -channels:]).to(images.dtype)[:, :, None, None]
-        window = place(draws[:, :2], side, height, width)
         begun = state.step > 0
         if not in_l2:
-            return Query(torch.where(window.mask(begun), _at_distance(target, sign), state.best))
+            part = place(draws[:, :2], side, rows, columns, last=(rows, columns) != (height, width))
+            inside = part.placed(top, left, height, width).mask(begun)
+            points = torch.where(inside, _at_distance(target, sign), state.best)
+            return Query(points if threat.norm == "linf" else target.within(points))
+        window = place(draws[:, :2], side, height, width)
         other = place(draws[:, 2:4], side, height, width)
         bump = bump_in(window, draws[:, 4] > 0.5, sides, tried).to(images.dtype)
         points = moved_mass(images, state.best, threat.epsilon, window, other, bump, sign)

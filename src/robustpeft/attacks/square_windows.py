@@ -68,6 +68,10 @@ class Window:
     height: int
     width: int
 
+    def placed(self, top: int, left: int, height: int, width: int) -> Window:
+        """Return the same window in images of this size, of which its own were the part from this row and column on."""
+        return Window(self.top + top, self.left + left, self.side, height, width)
+
     @property
     def rows(self) -> Tensor:
         """Int64 (b, h): the row of each pixel counted from the window's first."""
@@ -88,12 +92,13 @@ class Window:
         return in_rows[:, None, :, None] & in_columns[:, None, None, :]
 
 
-def place(draws: Tensor, side: Tensor, height: int, width: int) -> Window:
+def place(draws: Tensor, side: Tensor, height: int, width: int, *, last: bool = False) -> Window:
     """Return the windows whose first row and column are ``floor(u * (length - side))``, u the two draws (b, 2).
 
-    As in the reference implementation the last place is left out: row ``height - side`` is never the first.
+    As in the reference implementation the last place is left out, row ``height - side`` is never the first; with
+    `last` it is a place like the others, ``floor(u * (length - side + 1))``.
     """
-    top, left = ((draws[:, axis] * (length - side)).long() for axis, length in ((0, height), (1, width)))
+    top, left = ((draws[:, axis] * (length - side + last)).long() for axis, length in ((0, height), (1, width)))
     return Window(top, left, side, height, width)
 
 

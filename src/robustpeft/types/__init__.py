@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.companion import Companion
+from robustpeft.types.fields import COUNT, Interval, check_fields
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable, gives_gradients
 from robustpeft.types.precision import PRECISIONS, passes_dtype
@@ -19,6 +20,7 @@ from robustpeft.types.values import Axis, from_plain, to_plain
 
 __all__ = [
     "COMPONENTS",
+    "COUNT",
     "L1",
     "STAGE_COMPONENTS",
     "L2",
@@ -29,6 +31,7 @@ __all__ = [
     "Classifier",
     "Companion",
     "Foldable",
+    "Interval",
     "Linf",
     "Noise",
     "PRECISIONS",
@@ -40,6 +43,7 @@ __all__ = [
     "Threat",
     "UserError",
     "attack_view",
+    "check_fields",
     "check_images",
     "check_labels",
     "content_ids",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robustpeft.errors import UserError
+from robustpeft.types.fields import Interval, check_fields
 from robustpeft.types.randomness import Noise
 
 __all__ = ["L2", "Linf", "Threat"]
@@ -34,8 +35,7 @@ class Threat(ABC):
     max_epsilon: ClassVar[float]
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise UserError(f"epsilon must be finite and at least 0; got {self.epsilon}")
+        check_fields(self, epsilon=Interval(0))
         if self.epsilon > self.max_epsilon:
             raise UserError(
                 f"epsilon must be in pixel units on [0, 1]; got {self.epsilon:g} (did you mean {self.epsilon:g} / 255?)"
@@ -54,6 +54,10 @@ class Threat(ABC):
     def with_epsilon(self, epsilon: float) -> Self:
         """Return the same norm with another radius."""
         return dataclasses.replace(self, epsilon=epsilon)
+
+    def region(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return first row, first column, rows and columns of the part of the image outside which nothing may move."""
+        return 0, 0, height, width
 
     @abstractmethod
     def project(self, delta: Tensor) -> Tensor:

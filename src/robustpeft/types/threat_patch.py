@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from robustpeft.errors import UserError
+from robustpeft.types.fields import Interval, check_fields
 from robustpeft.types.randomness import Noise
 from robustpeft.types.threat import Threat
 
@@ -46,12 +46,12 @@ class Patch(Threat):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.share <= 1:
-            raise UserError(f"share must be in (0, 1], of the image's area; got {self.share:g}")
-        if not (0 <= self.row <= 1 and 0 <= self.column <= 1):
-            raise UserError(
-                f"row and column must be in [0, 1], shares of height and width; got {self.row:g} and {self.column:g}"
-            )
+        check_fields(
+            self,
+            share=Interval(0, 1, "(]", ", of the image's area"),
+            row=Interval(0, 1, note=", a share of the height"),
+            column=Interval(0, 1, note=", a share of the width"),
+        )
 
     def window(self, height: int, width: int) -> tuple[int, int, int]:
         """Return first row, first column and side of the window, in pixels, in images of this size."""
@@ -61,6 +61,11 @@ class Patch(Threat):
             for centre, length in ((self.row, height), (self.column, width))
         )
         return top, left, side
+
+    def region(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return the window: first row, first column, rows and columns."""
+        top, left, side = self.window(height, width)
+        return top, left, side, side
 
     def project(self, delta: Tensor) -> Tensor:
         """Return the perturbation clipped to [-epsilon, epsilon] in the window, 0 outside."""

@@ -5,25 +5,29 @@ frozen views of the same storage, training mode is off, and a module that is `Fo
 form. So no flag, gradient or hook of the user's model can change, whatever happens in between, nor a buffer that the
 model itself leaves alone in eval mode.
 
-What belongs to one module and not to its class is taken along: a method that was put on the module (``model.forward =
-...``) is bound to the twin. Compiled code is bound to the original, and runs in the original's mode; so the twin of a
-compiled module is that of the module as it was written.
+What belongs to one module and not to its class is taken along: whatever leads from it to modules (a plain list of
+them, a hook, ``model.forward = ...``) leads from its twin to their twins, see `Rebinding`; so modules that `eval()`
+does not reach are in eval mode too. Compiled code is bound to the original, and runs in the original's mode; so the
+twin of a compiled module is that of the module as it was written.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from types import FunctionType, MethodType
-from typing import Any, cast
+from types import FunctionType
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from robustpeft.errors import UserError
 from robustpeft.types.model import Attackable, Classifier, Foldable
+from robustpeft.types.rebinding import WALKED, Rebinding, globals_of
 
 __all__ = ["attack_view", "frozen_twin"]
+
+_TREE: Final = ("_parameters", "_buffers", "_modules")
 
 
 def attack_view(model: Classifier) -> Classifier:
@@ -40,50 +44,81 @@ def frozen_twin(module: nn.Module, *, fold: bool = True) -> nn.Module:
     """Return a frozen copy of `module` in eval mode that shares its parameters and buffers.
 
     Weight changes made in place (an optimiser's step) are seen by the twin, except in branches folded when it was made.
+    Modules that only an object of another class leads to, or a name of the file, stay the originals.
 
     Args:
         module: Any module; a scripted one cannot be copied shallowly and is copied whole.
         fold: Replace added branches by their folded form; without, the twin computes exactly what the module does.
 
     Raises:
-        UserError: If a module in training mode has a function of its own as its forward, which cannot be bound to
-            another module: it would run the original, in training mode.
+        UserError: If a module in training mode has a function of its own as its forward in which nothing can be bound
+            to another module, or that finds a part of the model by a name of its file: it would run the original, in
+            training mode.
 
     Cost:
-        No pass through the model; about 10 microseconds per module, plus the folding of added branches.
+        No pass through the model; about 15 microseconds per module, plus the folding of added branches.
     """
-    seen: dict[int, nn.Module] = {}
-    twin = _twin(module, seen, fold)
-    for each in seen.values():
-        for name, value in vars(each).items():
-            if type(value) in (MethodType, functools.partial):
-                vars(each)[name] = _rebound(value, seen)
-    return twin
+    return _Twins(fold).made_of(module)
 
 
-def _twin(module: nn.Module, seen: dict[int, nn.Module], fold: bool) -> nn.Module:
-    cls: type = type(module)
-    if id(module) in seen:
-        return seen[id(module)]
-    if cls.__name__ == "OptimizedModule" and "_orig_mod" in module._modules:  # torch.compile(module)
-        return _twin(cast(nn.Module, module._modules["_orig_mod"]), seen, fold)
-    if isinstance(module, torch.jit.ScriptModule):
-        twin: nn.Module = copy.deepcopy(module).eval()
-        for parameter in twin.parameters():  # a scripted module refuses Module.requires_grad_
-            parameter.requires_grad_(False)
-    elif fold and _folds(cls) and not _hooked(module):
-        folded = cast(Any, module).folded()
-        assert isinstance(folded, nn.Module)
-        twin = folded.eval().requires_grad_(False)
-    else:
+class _Twins:
+    """The twins of one tree of modules, each made once.
+
+    Args:
+        fold: Replace added branches by their folded form.
+    """
+
+    def __init__(self, fold: bool) -> None:
+        self._fold = fold
+        self._seen: dict[int, nn.Module] = {}  # by the id of the original
+        self._kept: list[nn.Module] = []  # the originals, so that no id is given twice
+        self._doubtful: dict[int, FunctionType] = {}  # a forward of its own, of an original in training mode
+
+    def made_of(self, module: nn.Module) -> nn.Module:
+        """Return the twin, with all that it leads to."""
+        whole, rebound, done = self._twin(module), Rebinding(self._twin), 0
+        while done < len(self._seen):  # attributes lead to more of them
+            for key, twin in list(self._seen.items())[done:]:
+                done += 1
+                if isinstance(twin, torch.jit.ScriptModule):
+                    continue
+                attributes = vars(twin)
+                for name, value in attributes.items():
+                    led = type(value) in WALKED and value and name not in _TREE
+                    if led or isinstance(value, nn.Module):
+                        attributes[name] = rebound(value)
+                if key in self._doubtful:
+                    self._check_forward(self._doubtful[key], twin)
+        return whole
+
+    def _twin(self, module: nn.Module) -> nn.Module:
+        cls: type = type(module)
+        if id(module) in self._seen:
+            return self._seen[id(module)]
+        if cls.__name__ == "OptimizedModule" and "_orig_mod" in module._modules:  # torch.compile(module)
+            return self._twin(cast(nn.Module, module._modules["_orig_mod"]))
+        if isinstance(module, torch.jit.ScriptModule):
+            twin: nn.Module = copy.deepcopy(module).eval()
+            for parameter in twin.parameters():  # a scripted module refuses Module.requires_grad_
+                parameter.requires_grad_(False)
+        elif self._fold and _folds(cls) and not _hooked(module):
+            folded = cast(Any, module).folded()
+            assert isinstance(folded, nn.Module)
+            twin = folded.eval().requires_grad_(False)
+        else:
+            twin = self._shallow(module)
+        self._seen[id(module)] = twin
+        self._kept.append(module)
+        return twin
+
+    def _shallow(self, module: nn.Module) -> nn.Module:
+        cls: type = type(module)
         twin = cast(nn.Module, object.__new__(cls))  # copy.copy would do the same by way of pickling, ten times slower
         state: dict[str, Any] = dict(module.__dict__)
         twin.__dict__ = state
-        if isinstance(state.get("forward"), FunctionType) and any(part.training for part in module.modules()):
-            raise UserError(
-                f"a {cls.__name__} in training mode has a function put in the place of its forward, so it cannot be "
-                "attacked without being trained; call eval() on the model, or put a method there (types.MethodType)"
-            )
+        forward = state.get("forward")
+        if isinstance(forward, FunctionType) and any(part.training for part in module.modules()):
+            self._doubtful[id(module)] = forward
         state["training"] = False
         state["_compiled_call_impl"] = None  # module.compile()
         state["_parameters"] = {name: _frozen(p) for name, p in module._parameters.items()}
@@ -93,9 +128,18 @@ def _twin(module: nn.Module, seen: dict[int, nn.Module], fold: bool) -> nn.Modul
                 state[name] = value.copy()  # a hook added later to the one must not run in the other
         state["_modules"] = {}
         for name, child in module._modules.items():
-            state["_modules"][name] = None if child is None else _twin(child, seen, fold)
-    seen[id(module)] = twin
-    return twin
+            state["_modules"][name] = None if child is None else self._twin(child)
+        return twin
+
+    def _check_forward(self, written: FunctionType, twin: nn.Module) -> None:
+        """Raise if the function that stands in the place of a forward may run the original."""
+        named = (written.__globals__.get(name) for name in globals_of(written.__code__))
+        if vars(twin)["forward"] is written or any(id(value) in self._seen for value in named):
+            raise UserError(
+                f"a {type(twin).__name__} in training mode has a function put in the place of its forward, so it "
+                "cannot be attacked without being trained; call eval() on the model, or put a method there "
+                "(types.MethodType)"
+            )
 
 
 @functools.cache
@@ -107,18 +151,6 @@ def _folds(cls: type) -> bool:
 def _hooked(module: nn.Module) -> bool:
     """Return whether somebody put a hook on the module, which a folded form would not run."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-def _rebound(value: Any, seen: dict[int, nn.Module]) -> Any:
-    """Return a method or partial with every original module in it replaced by its twin."""
-    if isinstance(value, MethodType):
-        return MethodType(value.__func__, seen[id(value.__self__)]) if id(value.__self__) in seen else value
-    if isinstance(value, functools.partial):
-        args = [_rebound(arg, seen) for arg in value.args]
-        return functools.partial(
-            _rebound(value.func, seen), *args, **{name: _rebound(arg, seen) for name, arg in value.keywords.items()}
-        )
-    return seen.get(id(value), value) if isinstance(value, nn.Module) else value
 
 
 def _frozen(parameter: Tensor | None) -> nn.Parameter | None:
