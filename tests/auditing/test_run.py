@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robustpeft.attacks import FGSM, PGD, Course, HardLabel, Query, Search, Square, State
-from robustpeft.auditing import AuditPlan, run_audit
+from robustpeft.auditing import AuditPlan, Place, run_audit
 from robustpeft.errors import UserError
 from robustpeft.perturbations import GaussianNoise, PatchDrop, PatchShuffle
 from robustpeft.records import read_record, write_record
@@ -300,8 +300,8 @@ def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linea
     split = make_split(n=40)
     whole = audit(make_linear(2), split, BLACK_BOX)
     with pytest.raises(StopError):
-        audit(make_linear(2), split, BLACK_BOX, ledger=tmp_path / "ledger", observer=stop)
-    again = audit(make_linear(2), split, BLACK_BOX, ledger=tmp_path / "ledger")
+        audit(make_linear(2), split, BLACK_BOX, place=Place(tmp_path / "ledger"), observer=stop)
+    again = audit(make_linear(2), split, BLACK_BOX, place=Place(tmp_path / "ledger"))
     assert again.rows == whole.rows
     assert read_record(write_record(again, tmp_path)) == again
 

@@ -45,6 +45,9 @@ class AuditPlan:
         precision: Of the attacks' passes: ``float32``, ``bf16``, or ``auto``, which is bf16 on a GPU that computes in
             it. What they find counts once it is confirmed in the model's own precision, and a check attacks a sample
             of what held once more in float32.
+        siblings: Directories of the records of other audits of the same images, whose adversarial images are tried
+            before any search: 1 forward an image and sibling. What they break is not searched for again, so counts may
+            only be lower for them; the record says how many there were. In a seal, the digests of their seals.
 
     Raises:
         UserError: If a field is not that.
@@ -64,6 +67,7 @@ class AuditPlan:
     keep_images: bool = True
     checks: str = "quick"
     precision: str = "float32"
+    siblings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
@@ -78,6 +82,8 @@ class AuditPlan:
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
         find_effort(self.checks)
+        if len(set(self.siblings)) < len(self.siblings):
+            raise UserError(f"siblings has a record twice; got {', '.join(self.siblings)}")
         if self.precision not in PRECISIONS:
             raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
         if self.images is not None and self.images < 1:

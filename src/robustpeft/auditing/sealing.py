@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def seal_audit(
     seed: int,
     classes: tuple[str, ...],
     image_size: tuple[int, int],
+    siblings: Sequence[str] = (),
 ) -> Seal:
     """Return the seal of an audit: the same for the same values, on every machine and at every time.
 
@@ -50,12 +51,17 @@ def seal_audit(
         seed: Of all randomness.
         classes: Class names.
         image_size: Height and width of the images.
+        siblings: Digests of the seals of the audits whose images are tried first: they stand where the plan has paths.
 
     Cost:
         Every image is read once more, and the model's tensors.
     """
-    written_out = dataclasses.replace(plan, perturbations=plan.perturbations_for(image_size), corruptions=())
+    written_out = dataclasses.replace(
+        plan, perturbations=plan.perturbations_for(image_size), corruptions=(), siblings=tuple(siblings)
+    )
     plain = to_plain(written_out, _AXES)
+    if not siblings:
+        del plain["siblings"]  # the seal of an audit by itself is what it was before there were any
     return Seal(
         model=model_digest(model),
         data=split.digest,

@@ -93,6 +93,12 @@ def audit(
             "--forget-images", help="Do not keep the adversarial images with which `verify` checks the counts."
         ),
     ] = False,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone", help="Do not try what broke one model first on those after it that share its backbone."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", autocompletion=devices)] = "auto",
     weights: Annotated[
@@ -202,6 +208,7 @@ def audit(
             overwrite=overwrite,
             profile=profile,
             facts=facts,
+            alone=alone,
         )
 
         def show(label: str, progress: Progress) -> None:
