@@ -75,7 +75,7 @@ def forwards(record):
 def test_one_backbone_is_read_once_and_its_weights_are_shared(runs, digits):
     stock = BackbonesInUse(Facts(), "cpu")
     models, _ = meet(runs, digits, Facts(), "cpu", stock)
-    assert len(stock) == 1
+    assert stock.count == 1
     one, two = models.values()
     frozen = [dict(m.named_parameters())["network.patch_embed.proj.weight"].data_ptr() for m in (one, two)]
     assert frozen[0] == frozen[1]
@@ -104,7 +104,7 @@ def test_the_record_says_how_many_images_were_borrowed_and_from_whom(shared):
     found = second["sibling@linf:0.15"]
     source = f"{first.subject.label} ({first.seal.digest[:12]})"
     assert list(found.borrowed) == [source]
-    assert 0 < found.borrowed[source] <= found.forwards
+    assert 0 < found.borrowed[source] <= sum(m.forwards for m in second.of("attack", "sibling"))
     assert source in found.note
     assert second["pgd@linf:0.15"].borrowed == found.borrowed
     assert second.seal.plan["siblings"] == [first.seal.digest]
@@ -119,6 +119,7 @@ def test_a_borrowed_count_is_confirmed_by_the_model(shared, shared_place, runs, 
     assert {f.key: f.outcome for f in found.findings if f.outcome != "confirmed"} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["lora:pgd@linf:0.15", "lora:transfer@linf:0.15", "undefended:fgsm@linf:0.05"])
 def test_a_call_that_was_broken_off_is_made_again_with_the_same_result(stop, shared, runs, asked, tmp_path):
     label, key = stop.split(":", 1)
@@ -136,6 +137,7 @@ def test_a_call_that_was_broken_off_is_made_again_with_the_same_result(stop, sha
     assert not (tmp_path / ".shared").exists()
 
 
+@pytest.mark.slow
 def test_a_complete_call_is_refused_and_other_records_are_never_taken_for_it(runs, asked, tmp_path):
     alone = dataclasses.replace(asked, undefended=False)
     audit_runs(runs[:1], tmp_path, alone)

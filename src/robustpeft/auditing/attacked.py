@@ -215,7 +215,12 @@ class _Keeper:
         ]
         if lost:
             again = AttackPlan((plan.attacks[attack],), plan.threats, plan.seed)
-            driver = Driver(slots=self._setting.width, on_found=lambda image, _, point: self.remember(image, point))
+            driver = Driver(
+                slots=self._setting.width,
+                on_found=lambda image, _, point: self.remember(image, point),
+                candidates=self._attacked.candidates,
+                on_candidate=lambda image, _, point: self.remember(image, point),
+            )
             driver.run(self._attacked.model, self._setting.split.subset(torch.tensor(lost)), again)
 
     def remember(self, image: int, point: Tensor) -> None:

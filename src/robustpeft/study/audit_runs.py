@@ -159,7 +159,7 @@ def meet(
         raise UserError(f"the run {repeated[0]} was given twice")
     targets = [find_target(str(each), facts) for each in words]
     check_used(targets, facts)
-    stock = stock or BackbonesInUse(facts, device)
+    stock = BackbonesInUse(facts, device) if stock is None else stock
     loaded = [stock.load(target) for target in targets]
     models = labelled([(Path(target.words), each.model) for target, each in zip(targets, loaded, strict=True)])
     _check_sizes(models)

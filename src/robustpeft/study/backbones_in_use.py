@@ -32,8 +32,9 @@ class BackbonesInUse:
         self._facts, self._device = facts, device
         self._bare: dict[tuple[Any, ...], ImageClassifier] = {}
 
-    def __len__(self) -> int:
-        """Return how many backbones were read."""
+    @property
+    def count(self) -> int:
+        """How many were read."""
         return len(self._bare)
 
     def load(self, target: Target) -> Loaded:
