@@ -1,4 +1,4 @@
-"""Several adapters of one backbone in one call: nothing that is measured may depend on the company but for the better."""
+"""Several adapters of one backbone in one call: only a worst case may depend on the company, and only fall."""
 
 import dataclasses
 import json

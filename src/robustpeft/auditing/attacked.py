@@ -37,7 +37,7 @@ from robustpeft.auditing.progress import Pace
 from robustpeft.auditing.siblings import measure_siblings
 from robustpeft.types import Batch, Classifier, gives_gradients, passes_dtype
 
-__all__ = ["Attacked", "attack_plan", "attack_places", "keep_of_borrowed", "measure_attacks"]
+__all__ = ["Attacked", "attack_plan", "attack_places", "keep_beside", "measure_attacks"]
 
 _SHORT = 200  # passes of a search that may be spent on an image to look at
 
@@ -124,17 +124,25 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
     return outcomes
 
 
-def keep_of_borrowed(attacked: Attacked, findings: Findings | None) -> Callable[[int, Tensor], None] | None:
-    """Return what keeps, beside those of the driver, the images that only the public network's attack broke."""
+def keep_beside(attacked: Attacked, findings: Findings | None, who: str) -> Callable[[int, int, Tensor], None] | None:
+    """Return what keeps, beside those of the driver, the images that only somebody else broke within some radius.
+
+    Args:
+        attacked: What the driver did.
+        findings: What came of it.
+        who: Found the others.
+
+    Returns:
+        Called with the id of an image, the number of the radius and the adversarial image (3, h, w).
+    """
     directory = _kept_in(attacked)
     if directory is None or findings is None:
         return None
-    last = len(attacked.plan.threats) - 1
-    files, stage = KeptImages(directory, 0), f"transfer@{attacked.plan.threats[last]}"
+    files = KeptImages(directory, 0)
 
-    def keep(image: int, point: Tensor) -> None:
-        if findings.worst(image, last) is None:
-            files.save(stage, {image: point})
+    def keep(image: int, threat: int, point: Tensor) -> None:
+        if findings.worst(image, threat) is None:
+            files.save(f"{who}@{attacked.plan.threats[threat]}", {image: point})
 
     return keep
 

@@ -62,7 +62,7 @@ def measure_borrowed(
     setting: Setting,
     clean: Outcome,
     pace: Pace,
-    on_found: Callable[[int, Tensor], None] | None = None,
+    on_found: Callable[[int, int, Tensor], None] | None = None,
     shelf: Shelf | None = None,
 ) -> Outcome:
     """Return the model's predictions on images that were attacked on its public network.
@@ -76,7 +76,7 @@ def measure_borrowed(
         setting: The images.
         clean: What the model answers on them.
         pace: Told after every batch.
-        on_found: Called with the id of an image and what broke it (3, h, w).
+        on_found: Called with the id of an image, the number of the radius (-1: the last), and what broke it (3, h, w).
         shelf: What audits of the same public network share; None for nothing.
 
     Cost:
@@ -96,7 +96,7 @@ def measure_borrowed(
         predictions[places] = answered
         if on_found is not None:
             for row in (answered != labels[places]).nonzero().flatten().tolist():
-                on_found(int(setting.split.ids[places[row]]), points[row])
+                on_found(int(setting.split.ids[places[row]]), -1, points[row])
         done += len(places)
         made += ours
         correct = int((predictions[right] == labels[right]).sum()) - (n - done)

@@ -19,6 +19,7 @@ from robustpeft.auditing.kept_files import file_digest
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.sealing import plan_of
 from robustpeft.auditing.siblings import sibling_conditions
+from robustpeft.auditing.smallest import minimal_conditions
 from robustpeft.errors import UserError
 from robustpeft.records import AuditRecord, LedgerRow, Seal, read_ledger, read_parquet
 from robustpeft.records.ledger import PARQUET_FILE
@@ -107,7 +108,7 @@ def _plan(dossier: Dossier) -> Finding:
         return Finding("plan", "unchecked", str(error))
     if (borrowed := borrowed_condition(plan, record.subject)) is not None:
         conditions = (*conditions, borrowed)
-    conditions = (*conditions, *sibling_conditions(plan))
+    conditions = (*conditions, *sibling_conditions(plan), *minimal_conditions(plan))
     sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
     measured = [tuple(getattr(m, field) for field in _AS_MEASURED) for m in record.measurements]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]

@@ -12,7 +12,7 @@ from torch import nn
 from robustpeft.attacks import Judge
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import check_gradients
-from robustpeft.auditing.attacked import Attacked, keep_of_borrowed, measure_attacks
+from robustpeft.auditing.attacked import Attacked, keep_beside, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
 from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed, shelf_of
 from robustpeft.auditing.checks import Inspection
@@ -104,11 +104,13 @@ def run_audit(
     candidates = [found for sibling in siblings for found in sibling.candidates(plan.norm)]
     attacked = Attacked(model, plan, attacks, place.ledger, inspection.keepsake, seal.digest, candidates)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
+    findings = inspection.keepsake.findings
     if borrowed is not None and isinstance(model, Attackable):
-        keep = keep_of_borrowed(attacked, inspection.keepsake.findings)
+        keep = keep_beside(attacked, findings, "transfer")
         shelf = shelf_of(place.commons, borrowed, setting, seal.digest)
         outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep, shelf)
-    smallest = find_smallest(model, plan, setting, clean, inspection.keepsake.findings)
+    smallest = find_smallest(model, plan, setting, clean, findings, keep_beside(attacked, findings, "minimal"))
+    outcomes |= smallest.outcomes
     for condition in others:
         outcomes[condition] = measure(condition, setting, pace)
     return AuditRecord(
