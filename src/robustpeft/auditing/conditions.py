@@ -13,7 +13,7 @@ from torch import Tensor
 from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.perturbations import PERTURBATIONS, Perturbation
-from robustpeft.types import THREATS, Batch, Threat, name_of, to_plain
+from robustpeft.types import THREATS, Axis, Batch, Threat, name_of, to_plain
 
 __all__ = ["Condition", "conditions_of"]
 
@@ -65,7 +65,7 @@ class Condition:
         """The threat as a record writes it."""
         if self.threat is None:
             return None
-        return {"norm": name_of(THREATS, self.threat), "epsilon": self.threat.epsilon}
+        return to_plain(self.threat, (Axis(Threat, THREATS, "threat", tag="norm"),))
 
     @property
     def strength(self) -> float | None:

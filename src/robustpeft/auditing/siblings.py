@@ -21,7 +21,7 @@ from robustpeft.auditing.measure import Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.records import KeptFile, Seal, read_record
-from robustpeft.types import THREATS, look_up
+from robustpeft.types import THREATS, look_up, parse_norm
 
 __all__ = ["Sibling", "check_siblings", "measure_siblings", "read_siblings", "sibling_conditions"]
 
@@ -48,13 +48,13 @@ class Sibling:
         return f"{self.label} ({self.seal.digest[:12]})"
 
     def candidates(self, norm: str) -> list[Candidates]:
-        """Return its images of this norm, one value for each radius.
+        """Return its images of this norm, as a plan writes it, one value for each radius.
 
         Raises:
             UserError: If a file is not there, or was changed since it was written.
         """
         found = []
-        for kept in (kept for kept in self.files if kept.threat.get("norm") == norm):
+        for kept in (kept for kept in self.files if kept.threat.get("norm") == parse_norm(norm)[0]):
             path = self.directory / kept.file
             if not path.is_file() or file_digest(path) != kept.sha256:
                 what = "was changed since it was written" if path.is_file() else "is not there"
@@ -62,7 +62,7 @@ class Sibling:
                     f"{path} {what}, so the images found against {self.label} cannot be tried; leave it out"
                 )
             fields = {name: value for name, value in kept.threat.items() if name != "norm"}
-            threat = look_up(THREATS, norm, "norm")(**fields)
+            threat = look_up(THREATS, parse_norm(norm)[0], "norm")(**fields)
             found.append(Candidates(self.source, threat, functools.partial(read_packed, path)))
         return found
 

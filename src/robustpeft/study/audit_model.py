@@ -27,14 +27,16 @@ from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run
 from robustpeft.study.targets.introduce import introduce
-from robustpeft.types import THREATS, Threat, gives_gradients, name_of, to_plain
+from robustpeft.types import THREATS, Threat, gives_gradients, norm_text, to_plain
 
 __all__ = ["Errand", "audit", "carry_out", "check_names", "default_plan", "describe_subject", "load_test_images"]
 
 _log = logging.getLogger(__name__)
 
 QUERIES = (Square(queries=1000),)
-"""What is tried on a model that gives no gradients, where nothing else was asked for."""
+"""What is tried at every radius on a model that gives no gradients, where nothing else was asked for."""
+COUNTED = (Square(queries=4999),)
+"""And what is tried at the largest, its questions counted: with its first point 5,000, the ladder's longest rung."""
 LEDGER = "ledger"
 """Directory beside a record: one row per image, attack and restart, from which an audit that was broken off goes on."""
 
@@ -161,13 +163,13 @@ def default_plan(threat: Threat | None, *, gradients: bool = True) -> AuditPlan:
     """Return the default attacks at a quarter, half and all of the radius a model was tuned for, and perturbations.
 
     Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall. A model that
-    gives no gradients is attacked by queries.
+    gives no gradients is attacked by queries, and at the largest radius they are counted.
     """
-    attacks = AuditPlan.attacks if gradients else QUERIES
+    attacks, black_box = (AuditPlan.attacks, ()) if gradients else (QUERIES, COUNTED)
     if threat is None or threat.epsilon == 0:
-        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255), attacks=attacks)
+        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255), attacks=attacks, black_box=black_box)
     radii = tuple(threat.epsilon * share for share in (0.25, 0.5, 1.0))
-    return AuditPlan(epsilons=radii, norm=name_of(THREATS, threat), attacks=attacks)
+    return AuditPlan(epsilons=radii, norm=norm_text(threat, THREATS), attacks=attacks, black_box=black_box)
 
 
 def describe_subject(model: ImageClassifier, label: str | None = None) -> Subject:
