@@ -112,6 +112,7 @@ def test_a_seal_becomes_the_plan_again(sealed):
     "changes",
     [
         {"norm": "not_there.at_all:Norm"},
+        {"norm": "not_there.at_all:Norm:share=0.2"},
         {"attacks": [{"name": "not_there.at_all:Attack"}]},
         {"attacks": [{"name": "pgd", "loss": "not_there.at_all:Loss"}]},
         {"perturbations": [{"name": "not_there.at_all:Change"}]},

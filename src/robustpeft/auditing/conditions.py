@@ -65,7 +65,7 @@ class Condition:
         """The threat as a record writes it."""
         if self.threat is None:
             return None
-        return to_plain(self.threat, (Axis(Threat, THREATS, "threat", tag="norm"),))
+        return dict(to_plain(self.threat, (Axis(Threat, THREATS, "threat", tag="norm"),)))
 
     @property
     def strength(self) -> float | None:
