@@ -69,7 +69,7 @@ def _about_siblings(record: AuditRecord) -> list[str]:
     counts = listing([f"{count:,} of {source}" for source, count in borrowed.items()])
     return [
         f"{tried}; they broke {sum(borrowed.values()):,} ({counts}). On these no search was begun, and they count as "
-        "broken under every attack: its counts for single attacks are lower than those of a search by itself."
+        "broken under every attack: its counts for single attacks may be lower than those of the searches alone."
     ]
 
 
