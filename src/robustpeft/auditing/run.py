@@ -78,18 +78,7 @@ def run_audit(
     check_gradients(model, plan.attacks, len(data.classes))
     taken = split if plan.images is None else split.take(plan.images, seed)
     shown = choose_shown(taken, plan.gallery, seed)
-    device = _device_of(model)
-    first = next(iter(taken.batches(1, device=device))).images
-    width = min(plan.batch_size, default_slots(first), len(taken))
-    setting = Setting(
-        judge=Judge(model, width),
-        split=taken,
-        classes=data.classes,
-        width=width,
-        device=device,
-        seed=seed,
-        shown=torch.tensor(list(shown), dtype=torch.int64),
-    )
+    setting = _setting(model, taken, plan, data.classes, seed, shown)
     image_size, conditions = _rehearse(setting, plan)
     siblings = read_siblings(plan)
     seal = _seal(model, taken, plan, seed, data.classes, image_size, siblings)
@@ -159,6 +148,23 @@ def _seal(
     seal = seal_audit(model, taken, plan, seed=seed, classes=classes, image_size=image_size, siblings=digests)
     check_siblings(siblings, seal)
     return seal
+
+
+def _setting(
+    model: Classifier, taken: Split, plan: AuditPlan, classes: tuple[str, ...], seed: int, shown: Mapping[int, int]
+) -> Setting:
+    device = _device_of(model)
+    first = next(iter(taken.batches(1, device=device))).images
+    width = min(plan.batch_size, default_slots(first), len(taken))
+    return Setting(
+        judge=Judge(model, width),
+        split=taken,
+        classes=classes,
+        width=width,
+        device=device,
+        seed=seed,
+        shown=torch.tensor(list(shown), dtype=torch.int64),
+    )
 
 
 def _device_of(model: Classifier) -> torch.device:
