@@ -128,7 +128,7 @@ def test_norms_change_the_slider_and_what_cannot_be_is_said(page):
     page.get_by_role("radio", name="L1", exact=True).check()
     expect_asked(page, "within L1 12")
     page.get_by_label("Attack", exact=True).click()
-    page.get_by_role("option", name="Fab").click()
+    page.get_by_role("option", name="FAB").click()
     playwright.expect(page.locator("#rp-course")).to_contain_text("Press Run to begin", timeout=PATIENCE)
     page.wait_for_timeout(SETTLED)
     page.get_by_role("button", name="Run").click()

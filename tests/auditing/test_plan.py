@@ -4,7 +4,7 @@ from robustpeft.attacks import ATTACK_AXIS, FAB, FGSM, PGD, AutoAttack, HardLabe
 from robustpeft.auditing import AuditPlan, default_perturbations
 from robustpeft.errors import UserError
 from robustpeft.perturbations import PERTURBATIONS, PatchDrop, Perturbation
-from robustpeft.types import L2, Axis, Linf, from_plain
+from robustpeft.types import L2, Axis, Linf, Patch, from_plain
 
 
 def test_the_default_is_fgsm_and_pgd_and_four_perturbations_on_a_thousand_images():
@@ -91,3 +91,10 @@ def test_a_black_box_must_count_its_questions(attack):
     with pytest.raises(UserError, match="without gradients and in one run"):
         AuditPlan(epsilons=(0.1,), black_box=(attack,))
     assert AuditPlan(epsilons=(0.1,), black_box=(Square(queries=9), HardLabel())).black_box
+
+
+def test_a_norm_carries_the_fields_of_its_threat():
+    plan = AuditPlan(epsilons=(0.5, 1.0), norm="patch:share=0.02,row=0.25")
+    assert plan.threats == (Patch(0.5, share=0.02, row=0.25), Patch(1.0, share=0.02, row=0.25))
+    with pytest.raises(UserError, match="has no field 'shre'"):
+        AuditPlan(epsilons=(), attacks=(), norm="patch:shre=0.02")

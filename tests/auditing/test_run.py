@@ -11,6 +11,7 @@ from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.perturbations import GaussianNoise, PatchDrop, PatchShuffle
 from robustpeft.records import read_record, write_record
+from robustpeft.types import Patch
 
 PLAN = AuditPlan(
     epsilons=(0.005, 0.02),
@@ -261,3 +262,22 @@ def test_attacks_in_bf16_are_confirmed_in_float32_and_a_check_says_what_they_mis
     assert said[0] in ("pass", "fail")
     assert said[1] == "not_applicable"
     assert low.seal.digest != full.seal.digest
+
+
+def test_a_patch_is_attacked_in_its_own_window(audit, make_linear, make_split):
+    plan = replace(PLAN, norm="patch:share=0.25,row=0,column=1", epsilons=(0.1, 0.2), perturbations=(), checks="none")
+    model, split = make_linear(2), make_split()
+    record = audit(model, split, plan)
+    threat = Patch(0.2, share=0.25, row=0.0, column=1.0)
+    found = record[f"fgsm@{threat}".replace(" ", ":")]
+    assert found.threat == {"norm": "patch", "epsilon": 0.2, "share": 0.25, "row": 0, "column": 1}
+    top, left, side = threat.window(4, 4)
+    assert (top, left, side) == (0, 2, 2)
+    (batch,) = split.batches(len(split))
+    with torch.no_grad():
+        logits = model(batch.images)
+        gap = (model.weight[0] - model.weight[1]).reshape(3, 4, 4)[:, :2, 2:].abs().sum()
+    signed = torch.where(batch.labels == 0, logits[:, 0] - logits[:, 1], logits[:, 1] - logits[:, 0])
+    expected = int((signed > 0.2 * gap).sum())  # the best a linear model allows within the window
+    assert found.correct.count == expected
+    assert record.seal.plan["norm"] == plan.norm

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from robustpeft.attacks import FGSM, PGD, HardLabel, Square
-from robustpeft.auditing import AuditPlan
+from robustpeft.auditing import AuditPlan, Place
 from robustpeft.records import read_record, write_record
 
 PLAN = AuditPlan(
@@ -57,7 +57,7 @@ def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linea
     split = make_split(n=40)
     whole = audit(make_linear(2), split)
     with pytest.raises(StopError):
-        audit(make_linear(2), split, ledger=tmp_path / "ledger", observer=stop)
-    again = audit(make_linear(2), split, ledger=tmp_path / "ledger")
+        audit(make_linear(2), split, place=Place(tmp_path / "ledger"), observer=stop)
+    again = audit(make_linear(2), split, place=Place(tmp_path / "ledger"))
     assert again.rows == whole.rows
     assert read_record(write_record(again, tmp_path)) == again

@@ -1,11 +1,14 @@
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
 
-from robustpeft.attacks import FGSM
-from robustpeft.auditing import AuditPlan, run_audit
+from robustpeft.attacks import FGSM, Course, Query, Search, State
+from robustpeft.auditing import AuditPlan, Place, run_audit
+from robustpeft.auditing.kept_files import pack_images
 from robustpeft.records import norm_distribution
+from robustpeft.report.worst_case import MainThreat, worst_case
 
 PLAN = AuditPlan(
     epsilons=(0.02,),
@@ -53,3 +56,50 @@ def test_a_smaller_one_that_an_attack_found_counts(make_linear, make_split, make
         for epsilon in plan.epsilons:
             if row.predictions[f"fgsm@linf:{epsilon:g}"] != row.label:
                 assert row.smallest <= epsilon * (1 + 1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Idle(Search[State]):
+    """Looks at the clean image and gives up."""
+
+    cost: ClassVar[str] = "1 forward"
+
+    def course(self, classes):
+        return Course(passes=1)
+
+    def init(self, target):
+        return State(step=torch.zeros_like(target.labels))
+
+    def propose(self, target, state):
+        return Query(target.images)
+
+    def update(self, target, state, reply):
+        return state
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_what_it_finds_within_a_radius_belongs_to_the_worst_case(norm, make_linear, make_split, make_data, subject):
+    epsilons = (0.005, 0.02) if norm == "linf" else (0.05, 0.1)
+    plan = dataclasses.replace(PLAN, norm=norm, epsilons=epsilons, attacks=(Idle(),))
+    record = run_audit(make_linear(2), make_split(n=40), plan, subject=subject, data=make_data())
+    turned = 0
+    for epsilon in epsilons:
+        found = record[f"minimal@{norm}:{epsilon:g}"]
+        assert (found.kind, found.name, found.backwards) == ("attack", "fmn", 0)
+        for row in record.rows:
+            broken = row.predictions[found.key] != row.label
+            assert broken == (row.smallest <= epsilon)
+            turned += broken and row.smallest > 0
+    assert turned > 0
+    case = worst_case(record, MainThreat(norm, epsilons[-1]))
+    assert case.correct.count == sum(row.smallest > epsilons[-1] for row in record.rows)
+
+
+def test_what_it_found_is_kept_for_whoever_wants_to_verify(make_linear, make_split, make_data, subject, tmp_path):
+    plan = dataclasses.replace(PLAN, epsilons=(0.005, 0.02), attacks=(Idle(),))
+    record = run_audit(
+        make_linear(2), make_split(n=40), plan, subject=subject, data=make_data(), place=Place(tmp_path / "ledger")
+    )
+    files = pack_images(tmp_path / "ledger", tmp_path, plan.threats)
+    wrong = [sum(0 < row.smallest <= e for row in record.rows) for e in plan.epsilons]
+    assert [kept.images for kept in files] == [wrong[0], wrong[1] - wrong[0]]

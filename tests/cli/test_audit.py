@@ -69,7 +69,8 @@ def test_several_runs_stand_in_one_report_on_the_same_images(place: Any, type_in
     assert ended.status == 0, ended.err
     records = [read_record(place.path / "both" / name) for name in ("lora-first", "lora-second")]
     assert [record.subject.label for record in records] == ["LoRA (first)", "LoRA (second)"]
-    assert records[0].rows == records[1].rows
+    for one, other in zip(*(record.rows for record in records), strict=True):
+        assert one.predictions == {k: v for k, v in other.predictions.items() if not k.startswith("sibling")}
     assert "LoRA (first)" in (place.path / "both" / "report.html").read_text()
 
 
@@ -172,3 +173,37 @@ def test_a_factory_takes_options_and_is_not_imported_without_trust(place: Any, t
         ended = type_in("audit", "strangers_own:make", "--data", place.photos, "--option", "width=7", *more)
         assert ended.status == 2
         assert said in " ".join(ended.err.split())
+
+
+def test_ctrl_c_says_where_it_stands_and_the_same_command_goes_on(
+    place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robustpeft.auditing import run
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ["audit", place.run(), "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "find_smallest", interrupt)
+        ended = type_in(*words)
+    assert ended.status == 130
+    said = " ".join(ended.err.split())
+    assert "interrupted in transfer@linf:0.1 of LoRA" in said
+    assert "every result so far is kept: go on with robustpeft" in said
+    assert "Traceback" not in ended.err
+    assert type_in(*words).status == 0
+
+
+def test_ctrl_c_before_anything_was_measured_is_as_calm(
+    place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robustpeft.study import audit_runs
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit_runs, "meet", interrupt)
+    ended = type_in("audit", place.run(), "--device", "cpu")
+    assert ended.status == 130
+    assert "interrupted before the first measurement; begin again with" in " ".join(ended.err.split())

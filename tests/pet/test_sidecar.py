@@ -44,6 +44,15 @@ def test_a_class_from_elsewhere_is_named(tmp_path, text):
         refuse_foreign([tmp_path / "absent", tmp_path / "x"])
 
 
+def test_a_norm_of_ours_with_fields_is_no_class_from_elsewhere(tmp_path):
+    (tmp_path / "x").write_text("norm: patch:share=0.02,row=0.5")
+    refuse_foreign([tmp_path / "x"])
+    for evil in ("name: patch:share=0.02", "norm: not_here:Evil:share=0.02"):
+        (tmp_path / "x").write_text(evil)
+        with pytest.raises(UserError, match="which is not part of robustpeft"):
+            refuse_foreign([tmp_path / "x"])
+
+
 def test_what_was_imported_already_is_welcome(tmp_path):
     (tmp_path / "x").write_text('{"name": "json:JSONDecoder", "label": "not_here:Evil"}')
     refuse_foreign([tmp_path / "x"])

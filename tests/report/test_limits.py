@@ -23,3 +23,19 @@ def test_a_radius_beyond_training_and_a_validation_split_are_named(make_record):
     assert "tuned for Linf 0.05 and is shown against Linf 0.1" in text
     assert "numbers are too kind" in text
     assert text.endswith("A copy.")
+
+
+def test_images_that_came_from_siblings_are_told_from_those_that_were_searched_for(make_record):
+    record = make_record("LoRA")
+    key, source = "sibling@linf:0.1", "FullLoRA (0123456789ab)"
+    sibling = dataclasses.replace(record["pgd@linf:0.1"], key=key, name="sibling", settings={}, borrowed={source: 3})
+    rows = tuple(
+        dataclasses.replace(r, predictions=r.predictions | {key: r.predictions["pgd@linf:0.1"]}) for r in record.rows
+    )
+    record = dataclasses.replace(record, measurements=(*record.measurements, sibling), rows=rows)
+    said = limits([record])
+    assert any("they broke 3 (3 of FullLoRA (0123456789ab)). On these no search was begun" in s for s in said)
+    assert "Only FGSM and PGD searched" in said[0]
+    nothing = dataclasses.replace(sibling, borrowed={})
+    record = dataclasses.replace(record, measurements=(*record.measurements[:-1], nothing))
+    assert any(s.endswith("were tried on it; none broke it.") for s in limits([record]))

@@ -64,3 +64,24 @@ def test_the_same_attacks_on_all_are_said_once(make_record):
     story = attack_story([make_record("one"), make_record("two")])
     assert story.count("On every image they try") == 1
     assert "they try on every image" not in story
+
+
+def with_attack(record, key, name, **fields):
+    """Return a record with one attack more, which breaks what PGD broke."""
+    other = dataclasses.replace(record["pgd@linf:0.1"], key=key, name=name, **fields)
+    rows = tuple(
+        dataclasses.replace(r, predictions=r.predictions | {key: r.predictions["pgd@linf:0.1"]}) for r in record.rows
+    )
+    return dataclasses.replace(record, measurements=(*record.measurements, other), rows=rows)
+
+
+def test_what_was_tried_at_one_radius_is_not_said_of_all(make_record):
+    record = with_attack(make_record(), "transfer@linf:0.1", "transfer", settings={}, backwards=0)
+    story = attack_story([record])
+    assert "FGSM and PGD (20 steps) at 2 radii up to this one, and Transfer at this one alone, 42" in story
+
+
+def test_a_version_that_is_not_the_standard_one_is_named(make_record):
+    for version, said in (("standard", "AutoAttack at"), ("plus", "AutoAttack (plus) at")):
+        record = with_attack(make_record(), "autoattack@linf:0.1", "autoattack", settings={"version": version})
+        assert said in attack_story([record])

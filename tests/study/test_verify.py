@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from robustpeft.attacks import FGSM, PGD, Square
+from robustpeft.auditing import AuditPlan
 from robustpeft.backbones import Backbone
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.errors import UserError
 from robustpeft.records import read_record
-from robustpeft.study import audit, load, verify
+from robustpeft.study import audit, load, verify, verify_run
+from robustpeft.study.undefended import undefend
 
 
 def outcomes(verification):
@@ -152,3 +154,25 @@ def test_an_audit_that_was_broken_off_and_went_on_is_confirmed(run, digits, tmp_
     assert sum(kept.images for kept in record.adversarial) >= fell > 0
     assert verify(tmp_path, run.path, digits).outcome == "confirmed"
     assert not list((tmp_path / "ledger").glob("*.safetensors"))
+
+
+def test_the_wrong_one_of_run_and_undefended_network_is_told_from_another_model(audited, run, digits, tmp_path):
+    _, bare = undefend(load(run.path), lambda: digits)
+    short = AuditPlan(epsilons=(), attacks=(), perturbations=(), checks="none", gallery=0)
+    audit(bare, digits, plan=short, label="undefended", output=tmp_path)
+    said = {f.claim: f for f in verify_run(tmp_path, run.path, digits).findings}["model"]
+    assert said.outcome == "refuted"
+    assert said.says.endswith("of this run's network without its adapter (undefended): add --undefended")
+    assert verify_run(tmp_path, run.path, digits, undefended=True).outcome == "confirmed"
+    said = {f.claim: f for f in verify_run(audited, run.path, digits, undefended=True).findings}["model"]
+    assert "of a tuned model (FullLoRA): leave --undefended out" in said.says
+
+
+def test_what_the_search_for_small_perturbations_found_is_confirmed(run, digits, tmp_path):
+    plan = AuditPlan(
+        epsilons=(0.01, 0.03), attacks=(FGSM(),), perturbations=(), minimal_norms=True, checks="none", gallery=0
+    )
+    record = audit(load(run.path), digits, plan=plan, output=tmp_path)
+    assert record["minimal@linf:0.03"].correct.count <= record["fgsm@linf:0.03"].correct.count
+    found = verify(tmp_path, run, digits)
+    assert [f.claim for f in found.findings if f.outcome != "confirmed"] == []

@@ -8,7 +8,7 @@ the slots, the number of threads and the machine, and on nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from robustpeft.attacks.candidates import Candidates
 from robustpeft.attacks.findings import Findings
 from robustpeft.attacks.plan import AttackPlan, Stage
 from robustpeft.attacks.progress import Progress
@@ -45,6 +46,9 @@ class Driver:
         observer: Called whenever runs have ended.
         on_found: Called with every image that breaks the model: id, stage, adversarial image (3, h, w); not again for
             those that the ledger holds already.
+        candidates: Images that were found against other models: judged before any search, in order. What they break is
+            not attacked again (`Findings.broke`); an attack of the plan may only gain by them.
+        on_candidate: Called with every one of them that breaks the model: id, number of the threat, image (3, h, w).
         on_end: Called once all is done with what was attacked: a view that has answered every question of the plan.
     """
 
@@ -58,6 +62,8 @@ class Driver:
     observer: Callable[[Progress], None] | None = None
     on_found: Callable[[int, Stage, Tensor], None] | None = None
     on_end: Callable[[Classifier], None] | None = None
+    candidates: Sequence[Candidates] = ()
+    on_candidate: Callable[[int, int, Tensor], None] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, slots=COUNT, snapshot_share=Interval(0, 1, "(]"))
@@ -117,6 +123,7 @@ class Driver:
         with contextlib.ExitStack() as stack, torch.inference_mode(False), torch.random.fork_rng(devices):
             todo = Undertaking(model, split, plan, width, device, self.shard, self.precision)
             todo.observer, todo.on_found = self.observer, self.on_found
+            todo.candidates, todo.on_candidate = self.candidates, self.on_candidate
             if self.directory is not None:
                 segment = stack.enter_context(LedgerSegment(self.directory, self.shard, header))
                 todo.resume(segment, self.directory, self.snapshot_share, header, keep=self.keep_images)

@@ -12,8 +12,12 @@ from torch import Tensor
 
 from robustpeft.attacks.plan import CLEAN, AttackPlan, Stage
 from robustpeft.records import LedgerRow
+from robustpeft.types import Threat
 
-__all__ = ["Findings", "clean_extra", "read_clean_extra"]
+__all__ = ["CANDIDATE", "Findings", "candidate_stage", "clean_extra", "read_clean_extra"]
+
+CANDIDATE = "sibling"
+"""What the ledger calls images that were found against another model and tried before any search began."""
 
 
 @dataclass
@@ -49,8 +53,12 @@ class Findings:
     def broke(self, image: int, attack: int, threat: int) -> LedgerRow | None:
         """Return the row that shows this attack breaking this image within this threat; None if it did not.
 
-        A point found within a smaller radius of the same norm lies within the larger one too.
+        A point found within a smaller radius of the same norm lies within the larger one too. An image that one found
+        against another model broke (`candidate`) is not attacked again: it counts as broken by every attack but the
+        narrow ones.
         """
+        if attack < len(self.plan.attacks) and (row := self.candidate(image, threat)) is not None:
+            return row
         reach = self.plan.threats[threat]
         for stage in self.stages:
             inner = self.plan.threats[stage.threat]
@@ -61,8 +69,19 @@ class Findings:
                     return row
         return None
 
+    def candidate(self, image: int, threat: int) -> LedgerRow | None:
+        """Return the row that shows an image found against another model breaking this one; None if none did."""
+        reach = self.plan.threats[threat]
+        for inner in self.plan.threats[: threat + 1]:
+            row = self._breaks.get((candidate_stage(inner), image))
+            if row is not None and inner.with_epsilon(reach.epsilon) == reach:
+                return row
+        return None
+
     def worst(self, image: int, threat: int) -> LedgerRow | None:
         """Return the first row that shows any attack breaking this image within this threat; None if none did."""
+        if (row := self.candidate(image, threat)) is not None:
+            return row
         for attack in range(len(self.plan.all_attacks)):
             if (row := self.broke(image, attack, threat)) is not None:
                 return row
@@ -83,6 +102,11 @@ class Findings:
         while done < runs and (stage, image, done) in self.rows:
             done += 1
         return done
+
+
+def candidate_stage(threat: Threat) -> str:
+    """Return the name under which the ledger keeps what came of candidates within this threat."""
+    return f"{CANDIDATE}@{threat}"
 
 
 def clean_extra(content: int, logits: Tensor) -> str:

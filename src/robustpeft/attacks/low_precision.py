@@ -65,7 +65,7 @@ def search_again(driver: Driver, model: Classifier, split: Split, findings: Find
     places = torch.tensor(sorted(chosen))
     directory = None if driver.directory is None else driver.directory / "float32"
     again = dataclasses.replace(
-        driver, precision="float32", directory=directory, observer=None, on_found=None, on_end=None
+        driver, precision="float32", directory=directory, observer=None, on_found=None, on_end=None, candidates=()
     )
     found = again.run(model, split.subset(places), plan)
     sample = [ids[place] for place in places.tolist()]

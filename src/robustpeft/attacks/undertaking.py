@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustpeft.attacks.candidates import Candidates, Trying, try_candidates
 from robustpeft.attacks.evaluation import check_classes
 from robustpeft.attacks.findings import Findings, clean_extra, read_clean_extra
 from robustpeft.attacks.jobs import Found, Job, Work
@@ -63,6 +64,8 @@ class Undertaking:
         self.findings = Findings(plan, ())
         self.observer: Callable[[Progress], None] | None = None
         self.on_found: Callable[[int, Stage, Tensor], None] | None = None
+        self.candidates: Sequence[Candidates] = ()
+        self.on_candidate: Callable[[int, int, Tensor], None] | None = None
         self.segment: LedgerSegment | None = None
         self.snapshots: Snapshots | None = None
         self.kept: KeptImages | None = None
@@ -93,6 +96,7 @@ class Undertaking:
         stages = self.plan.stages(classes, dict(ATTACKS))
         self.findings = Findings(self.plan, stages, self.findings.rows)
         self._rehearse(stages, classes)
+        self._try_candidates()
         for number, stage in enumerate(stages, start=1):
             self._run_stage(number, stage, classes)
         if self.kept is not None:
@@ -139,6 +143,20 @@ class Undertaking:
             if threat.epsilon > 0:
                 noise = Noise(self.plan.seed, batch.ids.to(self.device), stage.stream)
                 stage.search.init(Target(batch.images, batch.labels, threat, noise, logits))
+
+    def _try_candidates(self) -> None:
+        trying = Trying(
+            self.plan, self.split, self.mine, self.judge, self.findings, self.width, self.device, self._keep_candidates
+        )
+        try_candidates(trying, self.candidates)
+
+    def _keep_candidates(self, threat: int, rows: Sequence[LedgerRow], found: Mapping[int, Tensor]) -> None:
+        if self.kept is not None and found:
+            self.kept.save(rows[0].stage, found)
+        self._keep(rows)
+        if self.on_candidate is not None:
+            for image, point in found.items():
+                self.on_candidate(image, threat, point)
 
     def _run_stage(self, number: int, stage: Stage, classes: int) -> None:
         key, threat = stage.key(self.plan), self.plan.threats[stage.threat]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from robustpeft.attacks import (
     Stage,
     search_again,
 )
+from robustpeft.attacks.candidates import Candidates
+from robustpeft.attacks.findings import CANDIDATE
 from robustpeft.attacks.kept_images import KeptImages
 from robustpeft.auditing.checks import Keepsake
 from robustpeft.auditing.conditions import Condition
@@ -31,9 +34,10 @@ from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.measure import Answer, Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
+from robustpeft.auditing.siblings import measure_siblings
 from robustpeft.types import Batch, Classifier, gives_gradients, passes_dtype
 
-__all__ = ["Attacked", "attack_plan", "attack_places", "keep_of_borrowed", "measure_attacks"]
+__all__ = ["Attacked", "attack_plan", "attack_places", "keep_beside", "measure_attacks"]
 
 _SHORT = 200  # passes of a search that may be spent on an image to look at
 
@@ -49,6 +53,7 @@ class Attacked:
         ledger: Directory in which every result is kept as soon as it is there; None keeps them in memory.
         keepsake: Where what the checks need is left.
         seal: Digest of what was fixed beforehand, for the ledger.
+        candidates: Images found against other models, which are tried first.
     """
 
     model: Classifier
@@ -57,6 +62,7 @@ class Attacked:
     ledger: Path | None = None
     keepsake: Keepsake = field(default_factory=lambda: Keepsake(0))
     seal: str = ""
+    candidates: Sequence[Candidates] = ()
 
     @functools.cached_property
     def places(self) -> dict[tuple[int, int], Condition]:
@@ -99,6 +105,8 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         on_end=attacked.keepsake.see,
         seal=attacked.seal,
         precision=attacked.plan.precision,
+        candidates=attacked.candidates,
+        on_candidate=keeper.keep_candidate,
     )
     findings = driver.run(attacked.model, setting.split, plan)
     attacked.keepsake.findings = findings
@@ -108,7 +116,7 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         attacked.keepsake.missed = search_again(quiet, attacked.model, setting.split, findings, effort.images)
     outcomes = {
         condition: _outcome(condition, place, findings, setting, clean) for place, condition in attacked.places.items()
-    }
+    } | measure_siblings(attacked.plan, findings, setting, clean)
     if plan.attacks:
         last = attacked.places[len(plan.attacks) - 1, len(plan.threats) - 1]
         keeper.find_again(findings, plan)
@@ -116,17 +124,25 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
     return outcomes
 
 
-def keep_of_borrowed(attacked: Attacked, findings: Findings | None) -> Callable[[int, Tensor], None] | None:
-    """Return what keeps, beside those of the driver, the images that only the public network's attack broke."""
+def keep_beside(attacked: Attacked, findings: Findings | None, who: str) -> Callable[[int, int, Tensor], None] | None:
+    """Return what keeps, beside those of the driver, the images that only somebody else broke within some radius.
+
+    Args:
+        attacked: What the driver did.
+        findings: What came of it.
+        who: Found the others.
+
+    Returns:
+        Called with the id of an image, the number of the radius and the adversarial image (3, h, w).
+    """
     directory = _kept_in(attacked)
     if directory is None or findings is None:
         return None
-    last = len(attacked.plan.threats) - 1
-    files, stage = KeptImages(directory, 0), f"transfer@{attacked.plan.threats[last]}"
+    files = KeptImages(directory, 0)
 
-    def keep(image: int, point: Tensor) -> None:
-        if findings.worst(image, last) is None:
-            files.save(stage, {image: point})
+    def keep(image: int, threat: int, point: Tensor) -> None:
+        if findings.worst(image, threat) is None:
+            files.save(f"{who}@{attacked.plan.threats[threat]}", {image: point})
 
     return keep
 
@@ -139,11 +155,13 @@ def _outcome(
     condition: Condition, place: tuple[int, int], findings: Findings, setting: Setting, clean: Outcome
 ) -> Outcome:
     attack, threat = place
-    predictions = clean.predictions.clone()
+    predictions, borrowed = clean.predictions.clone(), Counter[str]()
     for row, (image, label) in enumerate(zip(setting.split.ids.tolist(), setting.split.labels.tolist(), strict=True)):
         broken = findings.broke(image, attack, threat)
         if broken is not None and int(predictions[row]) == label:
             predictions[row] = broken.prediction
+            if broken.stage.startswith(f"{CANDIDATE}@"):
+                borrowed[broken.extra] += 1
     keys = {s.key(findings.plan) for s in findings.stages if (s.attack, s.threat) == place}
     rows = [row for row in findings.rows.values() if row.stage in keys]
     asked = {row.image: row.step for row in rows if row.broken} if condition.queries is not None else {}
@@ -154,6 +172,7 @@ def _outcome(
         sum(row.backwards for row in rows),
         sum(row.seconds for row in rows),
         asked,
+        borrowed=dict(borrowed),
     )
 
 
@@ -188,6 +207,12 @@ class _Keeper:
         if image in self._shown and stage.attack == len(self._attacked.plan.attacks) - 1:
             self.remember(image, point)
 
+    def keep_candidate(self, image: int, threat: int, point: Tensor) -> None:
+        """Keep an image found against another model that broke this one: no attack is begun on it any more."""
+        self._attacked.keepsake.keep_at(image, -1, threat, point)
+        if image in self._shown:
+            self.remember(image, point)
+
     def find_again(self, findings: Findings, plan: AttackPlan) -> None:
         """Break once more the shown images that were broken before the audit was broken off and went on."""
         attack, threat = len(plan.attacks) - 1, len(plan.threats) - 1
@@ -198,7 +223,12 @@ class _Keeper:
         ]
         if lost:
             again = AttackPlan((plan.attacks[attack],), plan.threats, plan.seed)
-            driver = Driver(slots=self._setting.width, on_found=lambda image, _, point: self.remember(image, point))
+            driver = Driver(
+                slots=self._setting.width,
+                on_found=lambda image, _, point: self.remember(image, point),
+                candidates=self._attacked.candidates,
+                on_candidate=lambda image, _, point: self.remember(image, point),
+            )
             driver.run(self._attacked.model, self._setting.split.subset(torch.tensor(lost)), again)
 
     def remember(self, image: int, point: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Attack
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.perturbations import PERTURBATIONS, Perturbation
-from robustpeft.types import THREATS, Batch, Threat, name_of, to_plain
+from robustpeft.types import THREATS, Axis, Batch, Threat, name_of, to_plain
 
 __all__ = ["Condition", "conditions_of"]
 
@@ -25,32 +25,31 @@ class Condition:
 
     Args:
         key: Unique within the audit, for example ``clean``, ``pgd@linf:0.1``, ``patch_drop@0.3``.
-        change: The attack or perturbation; None for the clean images.
+        change: The attack or perturbation; None for the clean images, and where attacks of many kinds come together.
         threat: Of an attack; else None.
         queries: The most questions an image may cost, of an attack whose questions are counted; else None.
-        borrowed: The images are attacked on the model without its adapter, and judged on this one.
+        source: Where the images come from, if they are attacked on another model and judged on this one: ``transfer``,
+            from the model without its adapter; ``sibling``, from audits of others. Empty otherwise.
     """
 
     key: str
     change: Attack | Perturbation | None = None
     threat: Threat | None = None
     queries: int | None = None
-    borrowed: bool = False
+    source: str = ""
 
     @property
     def kind(self) -> Literal["clean", "attack", "perturbation"]:
         """What a record calls it."""
-        if self.change is None:
-            return "clean"
-        return "perturbation" if self.threat is None else "attack"
+        if self.threat is not None:
+            return "attack"
+        return "clean" if self.change is None else "perturbation"
 
     @property
     def name(self) -> str:
         """Table name of the attack or perturbation, ``package.module:Class`` if it has none; ``clean`` otherwise."""
-        if self.change is None:
-            return "clean"
-        if self.borrowed:
-            return "transfer"
+        if self.source or self.change is None:
+            return self.source or "clean"
         return name_of({**ATTACKS, **PERTURBATIONS}, self.change)
 
     @property
@@ -66,7 +65,7 @@ class Condition:
         """The threat as a record writes it."""
         if self.threat is None:
             return None
-        return {"norm": name_of(THREATS, self.threat), "epsilon": self.threat.epsilon}
+        return dict(to_plain(self.threat, (Axis(Threat, THREATS, "threat", tag="norm"),)))
 
     @property
     def strength(self) -> float | None:

@@ -18,6 +18,8 @@ from robustpeft.auditing.conditions import conditions_of
 from robustpeft.auditing.kept_files import file_digest
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.sealing import plan_of
+from robustpeft.auditing.siblings import sibling_conditions
+from robustpeft.auditing.smallest import minimal_conditions
 from robustpeft.errors import UserError
 from robustpeft.records import AuditRecord, LedgerRow, Seal, read_ledger, read_parquet
 from robustpeft.records.ledger import PARQUET_FILE
@@ -106,6 +108,7 @@ def _plan(dossier: Dossier) -> Finding:
         return Finding("plan", "unchecked", str(error))
     if (borrowed := borrowed_condition(plan, record.subject)) is not None:
         conditions = (*conditions, borrowed)
+    conditions = (*conditions, *sibling_conditions(plan), *minimal_conditions(plan))
     sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
     measured = [tuple(getattr(m, field) for field in _AS_MEASURED) for m in record.measurements]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]
@@ -196,6 +199,10 @@ def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) ->
             broken = findings.broke(row.id, attack, threat)
             fell = broken is not None and clean is not None and clean.prediction == row.label
             expected[key] = broken.prediction if fell and broken is not None else expected["clean"]
+        for threat, condition in enumerate(sibling_conditions(plan)):
+            met = findings.candidate(row.id, threat)
+            fell = met is not None and clean is not None and clean.prediction == row.label
+            expected[condition.key] = met.prediction if fell and met is not None else expected["clean"]
         other = [key for key, prediction in expected.items() if row.predictions.get(key) != prediction]
         if other:
             wrong[row.id] = other[0]
@@ -211,7 +218,7 @@ def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) ->
     if strangers and record.rows:
         return Finding("ledger", "refuted", "it holds images that are not in the record", tuple(sorted(strangers)))
     outcome: Outcome = "confirmed" if record.rows else "unchecked"
-    besides = [m.key for m in record.of("attack") if m.key not in places]
+    besides = [m.key for m in record.of("attack") if m.key not in places and m.name != "sibling"]
     what = "all predictions under attack" + (f" but {', '.join(besides)}" if besides else "")
     return Finding("ledger", outcome, f"{len(rows)} entries under this seal; {what} follow")
 

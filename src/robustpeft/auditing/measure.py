@@ -65,6 +65,8 @@ class Outcome:
         seconds: Wall time, reading the images included.
         asked: By image id, the number of the question that broke it; where questions are counted.
         note: What a reader must know of how it came about.
+        borrowed: By the name of the model against which they were found, how many images that were broken were broken
+            by one found there.
     """
 
     predictions: Tensor
@@ -74,6 +76,7 @@ class Outcome:
     seconds: float
     asked: dict[int, int] = field(default_factory=dict)
     note: str = ""
+    borrowed: dict[str, int] = field(default_factory=dict)
 
 
 def measure(condition: Condition, setting: Setting, pace: Pace) -> Outcome:

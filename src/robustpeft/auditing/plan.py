@@ -10,7 +10,7 @@ from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.grid import default_perturbations
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.perturbations import Perturbation, corruption_suite
-from robustpeft.types import PRECISIONS, THREATS, Threat, look_up
+from robustpeft.types import PRECISIONS, THREATS, Threat, threat_of
 
 __all__ = ["AuditPlan"]
 
@@ -23,7 +23,8 @@ class AuditPlan:
     Args:
         epsilons: Radii in pixel units on [0, 1], ascending, above 0; write ``8 / 255``. Reports call the last the main
             one. Empty only if there are no attacks.
-        norm: ``linf``, ``l2``, or ``package.module:Class`` of a threat of one's own.
+        norm: ``linf``, ``l2``, ``l1``, ``patch`` or ``package.module:Class`` of a threat of one's own; fields of the
+            threat besides epsilon stand behind it: ``patch:share=0.02,row=0.2``.
         attacks: The searches, cheap before costly. The second PGD of the default climbs the margin: where a confident
             model's cross-entropy is 0 in float32 its gradient is too, and PGD along it finds nothing that is there.
             One whose result is an iterate that it never looked at
@@ -45,6 +46,9 @@ class AuditPlan:
         precision: Of the attacks' passes: ``float32``, ``bf16``, or ``auto``, which is bf16 on a GPU that computes in
             it. What they find counts once it is confirmed in the model's own precision, and a check attacks a sample
             of what held once more in float32.
+        siblings: Directories of the records of other audits of the same images, whose adversarial images are tried
+            before any search: 1 forward an image and sibling. What they break is not searched for again, so counts may
+            only be lower for them; the record says how many there were. In a seal, the digests of their seals.
 
     Raises:
         UserError: If a field is not that.
@@ -64,6 +68,7 @@ class AuditPlan:
     keep_images: bool = True
     checks: str = "quick"
     precision: str = "float32"
+    siblings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
@@ -78,6 +83,8 @@ class AuditPlan:
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
         find_effort(self.checks)
+        if len(set(self.siblings)) < len(self.siblings):
+            raise UserError(f"siblings has a record twice; got {', '.join(self.siblings)}")
         if self.precision not in PRECISIONS:
             raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
         if self.images is not None and self.images < 1:
@@ -90,10 +97,8 @@ class AuditPlan:
     @property
     def threats(self) -> tuple[Threat, ...]:
         """The norm at every epsilon."""
-        threat = look_up(THREATS, self.norm, "norm")
-        if not issubclass(threat, Threat):
-            raise UserError(f"norm {self.norm!r} is not a threat (a class derived from robustpeft.types.Threat)")
-        return tuple(threat(epsilon) for epsilon in self.epsilons)
+        threat_of(self.norm, 0.0, THREATS)  # a norm that is none is refused, also where there is no radius
+        return tuple(threat_of(self.norm, epsilon, THREATS) for epsilon in self.epsilons)
 
     def perturbations_for(self, image_size: tuple[int, int]) -> tuple[Perturbation, ...]:
         """Return the perturbations for images of this height and width."""

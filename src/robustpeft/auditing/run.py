@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,10 +12,11 @@ from torch import nn
 from robustpeft.attacks import Judge
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import check_gradients
-from robustpeft.auditing.attacked import Attacked, keep_of_borrowed, measure_attacks
+from robustpeft.auditing.attacked import Attacked, keep_beside, measure_attacks
 from robustpeft.auditing.audited_data import AuditedData
-from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed
+from robustpeft.auditing.borrowed import borrowed_condition, measure_borrowed, shelf_of
 from robustpeft.auditing.checks import Inspection
+from robustpeft.auditing.commons import Place
 from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.environment import describe_environment
 from robustpeft.auditing.gallery import choose_shown, gallery_items
@@ -25,14 +25,15 @@ from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Observer, Pace
 from robustpeft.auditing.sanity import check_answer
 from robustpeft.auditing.sealing import seal_audit
+from robustpeft.auditing.siblings import Sibling, check_siblings, read_siblings
 from robustpeft.auditing.smallest import find_smallest
 from robustpeft.auditing.tally import image_rows, measurement
 from robustpeft.errors import UserError
 from robustpeft.perturbations import Perturbation
-from robustpeft.records import AuditRecord, DataInfo, GalleryItem, Subject
+from robustpeft.records import AuditRecord, DataInfo, GalleryItem, Seal, Subject
 from robustpeft.types import Attackable, Classifier, Split, check_labels
 
-__all__ = ["run_audit"]
+__all__ = ["expected_seal", "run_audit"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def run_audit(
     subject: Subject,
     data: AuditedData,
     seed: int = 0,
-    ledger: Path | None = None,
+    place: Place | None = None,
     observer: Observer | None = None,
 ) -> AuditRecord:
     """Return what the model answers on clean, attacked and perturbed images.
@@ -58,8 +59,8 @@ def run_audit(
         data: What the record says of the images.
         seed: Of the subset, the attacks and the perturbations. The same seed gives the same answers, for any batch
             size (up to the rounding of the model itself).
-        ledger: Directory in which every result of an attack is kept as soon as it is there; an audit that was broken
-            off goes on from it. None keeps them in memory.
+        place: Where results are kept as soon as they are there, and an audit that was broken off goes on; None keeps
+            them in memory.
         observer: Called after every batch.
 
     Cost:
@@ -77,20 +78,10 @@ def run_audit(
     check_gradients(model, plan.attacks, len(data.classes))
     taken = split if plan.images is None else split.take(plan.images, seed)
     shown = choose_shown(taken, plan.gallery, seed)
-    device = _device_of(model)
-    first = next(iter(taken.batches(1, device=device))).images
-    width = min(plan.batch_size, default_slots(first), len(taken))
-    setting = Setting(
-        judge=Judge(model, width),
-        split=taken,
-        classes=data.classes,
-        width=width,
-        device=device,
-        seed=seed,
-        shown=torch.tensor(list(shown), dtype=torch.int64),
-    )
+    setting = _setting(model, taken, plan, data.classes, seed, shown)
     image_size, conditions = _rehearse(setting, plan)
-    seal = seal_audit(model, taken, plan, seed=seed, classes=data.classes, image_size=image_size)
+    siblings = read_siblings(plan)
+    seal = _seal(model, taken, plan, seed, data.classes, image_size, siblings)
     _log.info("%s: sealed as %s", subject.label, seal.digest)
     inspection = Inspection.begin(model, setting, plan, subject)
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
@@ -98,12 +89,17 @@ def run_audit(
     others = conditions[1 + len(attacks) :]
     pace = Pace((conditions[0], *attacks, *([borrowed] if borrowed else []), *others), len(taken), observer)
     clean = measure(conditions[0], setting, pace)
-    attacked = Attacked(model, plan, attacks, ledger, inspection.keepsake, seal.digest)
+    place = place or Place()
+    candidates = [found for sibling in siblings for found in sibling.candidates(plan.norm)]
+    attacked = Attacked(model, plan, attacks, place.ledger, inspection.keepsake, seal.digest, candidates)
     outcomes = {conditions[0]: clean, **measure_attacks(attacked, setting, clean, pace)}
+    findings = inspection.keepsake.findings
     if borrowed is not None and isinstance(model, Attackable):
-        keep = keep_of_borrowed(attacked, inspection.keepsake.findings)
-        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep)
-    smallest = find_smallest(model, plan, setting, clean, inspection.keepsake.findings)
+        keep = keep_beside(attacked, findings, "transfer")
+        shelf = shelf_of(place.commons, borrowed, setting, seal.digest)
+        outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep, shelf)
+    smallest = find_smallest(model, plan, setting, clean, findings, keep_beside(attacked, findings, "minimal"))
+    outcomes |= smallest.outcomes
     for condition in others:
         outcomes[condition] = measure(condition, setting, pace)
     return AuditRecord(
@@ -125,6 +121,49 @@ def run_audit(
         environment=describe_environment(setting.device),
         checks=inspection.finish(outcomes),
         seal=seal,
+    )
+
+
+def expected_seal(model: Classifier, split: Split, plan: AuditPlan, classes: tuple[str, ...], seed: int = 0) -> Seal:
+    """Return the seal that an audit with these values would have, before anything is asked of the model.
+
+    Raises:
+        UserError: If a sibling of the plan is not there, or of other images.
+    """
+    taken = split if plan.images is None else split.take(plan.images, seed)
+    height, width = next(iter(taken.batches(1))).images.shape[-2:]
+    return _seal(model, taken, plan, seed, classes, (height, width), read_siblings(plan))
+
+
+def _seal(
+    model: Classifier,
+    taken: Split,
+    plan: AuditPlan,
+    seed: int,
+    classes: tuple[str, ...],
+    image_size: tuple[int, int],
+    siblings: Sequence[Sibling],
+) -> Seal:
+    digests = [sibling.seal.digest for sibling in siblings]
+    seal = seal_audit(model, taken, plan, seed=seed, classes=classes, image_size=image_size, siblings=digests)
+    check_siblings(siblings, seal)
+    return seal
+
+
+def _setting(
+    model: Classifier, taken: Split, plan: AuditPlan, classes: tuple[str, ...], seed: int, shown: Mapping[int, int]
+) -> Setting:
+    device = _device_of(model)
+    first = next(iter(taken.batches(1, device=device))).images
+    width = min(plan.batch_size, default_slots(first), len(taken))
+    return Setting(
+        judge=Judge(model, width),
+        split=taken,
+        classes=classes,
+        width=width,
+        device=device,
+        seed=seed,
+        shown=torch.tensor(list(shown), dtype=torch.int64),
     )
 
 

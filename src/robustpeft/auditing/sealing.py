@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,14 @@ from robustpeft.auditing.plan import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.perturbations import PERTURBATIONS, Perturbation
 from robustpeft.records import Seal
-from robustpeft.types import Axis, Classifier, Split, from_plain, to_plain
+from robustpeft.types import THREATS, Axis, Classifier, Split, from_plain, imports_allowed, to_plain
 
 __all__ = ["pixel_digest", "plan_of", "seal_audit"]
 
 _AXES = (ATTACK_AXIS, Axis(Perturbation, PERTURBATIONS, "perturbation"))
 _WITHOUT_INFLUENCE = ("batch_size", "gallery", "keep_images")
 _SAID_BY_DATA = "images"  # which ones were chosen says more than how many at most
-_CLASS = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*", re.ASCII)
+_CLASS = re.compile(r"([A-Za-z_][\w.]*):")  # and whatever follows; a norm of ours with fields looks alike
 
 
 def seal_audit(
@@ -37,6 +37,7 @@ def seal_audit(
     seed: int,
     classes: tuple[str, ...],
     image_size: tuple[int, int],
+    siblings: Sequence[str] = (),
 ) -> Seal:
     """Return the seal of an audit: the same for the same values, on every machine and at every time.
 
@@ -50,12 +51,17 @@ def seal_audit(
         seed: Of all randomness.
         classes: Class names.
         image_size: Height and width of the images.
+        siblings: Digests of the seals of the audits whose images are tried first: they stand where the plan has paths.
 
     Cost:
         Every image is read once more, and the model's tensors.
     """
-    written_out = dataclasses.replace(plan, perturbations=plan.perturbations_for(image_size), corruptions=())
+    written_out = dataclasses.replace(
+        plan, perturbations=plan.perturbations_for(image_size), corruptions=(), siblings=tuple(siblings)
+    )
     plain = to_plain(written_out, _AXES)
+    if not siblings:
+        del plain["siblings"]  # the seal of an audit by itself is what it was before there were any
     return Seal(
         model=model_digest(model),
         data=split.digest,
@@ -90,7 +96,8 @@ def plan_of(seal: Seal, *, trust: bool = False) -> AuditPlan:
     foreign = sorted(_foreign(seal.plan))
     if foreign and not trust:
         raise UserError(f"the sealed plan names {foreign[0]}, which is not part of robustpeft; trust would import it")
-    return from_plain(AuditPlan, seal.plan, _AXES, "the sealed plan")
+    with imports_allowed(trust):
+        return from_plain(AuditPlan, seal.plan, _AXES, "the sealed plan")
 
 
 def _foreign(plain: Any) -> set[str]:
@@ -98,5 +105,5 @@ def _foreign(plain: Any) -> set[str]:
     if isinstance(plain, Mapping | list | tuple):
         inner = plain.values() if isinstance(plain, Mapping) else plain
         return set[str]().union(*(_foreign(value) for value in inner))
-    named = _CLASS.fullmatch(plain) if isinstance(plain, str) else None
-    return {plain} if named and named[1] not in sys.modules else set()
+    named = _CLASS.match(plain) if isinstance(plain, str) else None
+    return {plain} if named and named[1] not in sys.modules and named[1] not in THREATS else set()

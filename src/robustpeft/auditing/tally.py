@@ -40,6 +40,7 @@ def measurement(condition: Condition, outcome: Outcome, labels: Tensor, num_clas
         seconds=outcome.seconds,
         queries=condition.queries,
         note=outcome.note,
+        borrowed=outcome.borrowed,
     )
 
 

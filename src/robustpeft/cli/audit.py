@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from robustpeft.cli.attack_option import attack_from_text, value_from_text
+from robustpeft.cli.audit_folder import audit_folder_of
 from robustpeft.cli.completion import attacks, profiles
 from robustpeft.cli.progress import reporting
-from robustpeft.errors import UserError
+from robustpeft.cli.user_errors import INTERRUPTED, leave
 
 if TYPE_CHECKING:
     from robustpeft.auditing import Progress
@@ -60,7 +65,8 @@ def audit(
         typer.Option(help="Radii, ascending: 1/255,2/255,4/255.", show_default="shares of what the run was tuned for"),
     ] = None,
     norm: Annotated[
-        str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the run was tuned for")
+        str | None,
+        typer.Option(help="linf, l2, l1 or patch:share=0.05,row=0.5.", show_default="what the run was tuned for"),
     ] = None,
     attack: Annotated[
         list[str] | None,
@@ -93,6 +99,12 @@ def audit(
         bool,
         typer.Option(
             "--forget-images", help="Do not keep the adversarial images with which `verify` checks the counts."
+        ),
+    ] = False,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone", help="Do not try what broke one model first on those after it that share its backbone."
         ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the audit that is there.")] = False,
@@ -155,19 +167,9 @@ def audit(
     batch_size: Annotated[int | None, typer.Option(help="Images per forward pass.", show_default="128")] = None,
 ) -> None:
     """Attack and perturb test images, write audit.json for each run and one report for all."""
-    if images is not None and not images.lstrip("+-").isdecimal():
-        from robustpeft.cli.audit_folder import audit_folder_of
-
-        theirs = (architecture, image_size, normalization, classes, class_order, crop, claimed_clean, option)
-        if any(value is not None for value in theirs):
-            raise UserError(
-                "a folder of images is judged by runs, which say everything themselves: leave the options of "
-                "somebody else's model out, or give N images and the folder as --data"
-            )
-        runs = [Path(target) for target in targets]
-        return audit_folder_of(runs, Path(images), output, device=device, weights=weights, trust=trust)
+    folder = None if images is None or images.lstrip("+-").isdecimal() else Path(images)
     given: dict[str, Any] = {
-        "images": None if images is None else int(images),
+        "images": None if images is None or folder is not None else int(images),
         "corruptions": None if corruptions is None else [part.strip() for part in corruptions.split(",")],
         "epsilons": None if epsilons is None else [part.strip() for part in epsilons.split(",")],
         "norm": norm,
@@ -176,8 +178,8 @@ def audit(
         "precision": precision,
         "keep_images": False if forget_images else None,
     }
-    with reporting() as reporter:
-        from robustpeft.study.audit_runs import AuditRequest, audit_runs
+    standing: list[str] = []
+    with _calmly(standing), reporting() as reporter:
         from robustpeft.study.targets import Facts, default_place
 
         where = output or default_place(targets[0])
@@ -193,6 +195,9 @@ def audit(
             options=dict(value_from_text(text, "in --option", "width=64") for text in option or ()),
             trust=trust,
         )
+        if folder is not None:
+            return audit_folder_of(targets, folder, output, data=data, device=device, facts=facts)
+        from robustpeft.study.audit_runs import AuditRequest, audit_runs
 
         request = AuditRequest(
             data=data,
@@ -204,9 +209,11 @@ def audit(
             overwrite=overwrite,
             profile=profile,
             facts=facts,
+            alone=alone,
         )
 
         def show(label: str, progress: Progress) -> None:
+            standing[:] = [f"{progress.key} of {label}", f"{progress.images_done:,} of {progress.images:,} images done"]
             reporter.phase(f"audit: {label}")
             reporter.auditing(progress)
 
@@ -214,3 +221,20 @@ def audit(
     from robustpeft.cli.report import show_report
 
     return show_report(records, where)
+
+
+@contextmanager
+def _calmly(standing: Sequence[str]) -> Iterator[None]:
+    """Let Ctrl-C end with one sentence: where the audit stands, and that the same command goes on.
+
+    Args:
+        standing: The present measurement, and how far it is; empty before the first.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = shlex.join(["robustpeft", *sys.argv[1:]])
+        if not standing:
+            leave(f"interrupted before the first measurement; begin again with\n  {again}", INTERRUPTED)
+        where = ", ".join(standing)
+        leave(f"interrupted in {where}; every result so far is kept: go on with\n  {again}", INTERRUPTED)

@@ -32,7 +32,8 @@ def compare(
         str | None, typer.Option(help="Radius, for example 4/255.", show_default="what the runs were tuned for")
     ] = None,
     norm: Annotated[
-        str | None, typer.Option(help="linf, l2, l1 or patch.", show_default="what the runs were tuned for")
+        str | None,
+        typer.Option(help="linf, l2, l1 or patch:share=0.05,row=0.5.", show_default="what the runs were tuned for"),
     ] = None,
     attack: Annotated[
         str | None, typer.Option(help="How images are made.", show_default="pgd:steps=20,loss=margin")

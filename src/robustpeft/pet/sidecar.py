@@ -12,12 +12,13 @@ from typing import Any
 import robustpeft
 from robustpeft.backbones import ImageClassifier
 from robustpeft.errors import UserError
+from robustpeft.types import THREATS
 
 __all__ = ["SIDECAR_FILE", "SIDECAR_VERSION", "check_backbone", "describe_backbone", "read_sidecar", "refuse_foreign"]
 
 SIDECAR_FILE = "robustpeft.json"
 SIDECAR_VERSION = 1
-_FOREIGN = re.compile(r"""(?:name|norm|source)"?\s*:\s*["']?([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)""")
+_FOREIGN = re.compile(r"""(name|norm|source)"?\s*:\s*["']?([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)""")
 
 
 def describe_backbone(model: ImageClassifier) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def refuse_foreign(files: Iterable[Path]) -> None:
     """
     for path in files:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        for module, name in _FOREIGN.findall(text):
-            if module not in sys.modules:
+        for key, module, name in _FOREIGN.findall(text):
+            if module not in sys.modules and not (key == "norm" and module in THREATS):  # patch:share=0.02 is ours
                 raise UserError(
                     f"{path} names {module}:{name}, which is not part of robustpeft; nothing was imported. If you "
                     f"trust it, import {module} before, or say so: rp.load(path, trust=True), or --trust"

@@ -119,6 +119,8 @@ class Measurement:
         queries: The most questions an image may have cost, of a search without gradients whose questions were counted
             (`ImageRow.queries`); else None.
         note: What a reader must know of how it came about; may be empty.
+        borrowed: Where images that were found against other models were tried first: by the name of the model, how many
+            of the images that are broken here were broken by one found there, and not searched for.
     """
 
     key: str
@@ -134,6 +136,7 @@ class Measurement:
     seconds: float = 0.0
     queries: int | None = None
     note: str = ""
+    borrowed: dict[str, int] = field(default_factory=dict)
 
     @property
     def at_one_radius(self) -> bool:

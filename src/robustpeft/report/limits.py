@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustpeft.records import AuditRecord
+from robustpeft.report.comparable import differences
 from robustpeft.report.story import listing
 from robustpeft.report.wording import condition_name, threat_text
 from robustpeft.report.worst_case import main_threats
@@ -36,7 +37,7 @@ def limits(records: Sequence[AuditRecord]) -> tuple[str, ...]:
 
 
 def _about_attacks(records: Sequence[AuditRecord]) -> list[str]:
-    names = dict.fromkeys(m.name for record in records for m in record.of("attack"))
+    names = dict.fromkeys(m.name for record in records for m in record.of("attack") if m.name != "sibling")
     if not names:
         return ["No attack was tried: accuracy on unchanged images says nothing about an adversary."]
     tried = listing([condition_name(name) for name in names])
@@ -51,8 +52,25 @@ def _about_attacks(records: Sequence[AuditRecord]) -> list[str]:
             f"Nothing is said about radii beyond {where}, about other norms, or about changes that no norm "
             "describes, such as rotations, stickers and photographs of a print."
         )
+    sentences += [sentence for record in records for sentence in _about_siblings(record)]
+    sentences += differences(records)
     sentences += _about_training(records)
     return sentences
+
+
+def _about_siblings(record: AuditRecord) -> list[str]:
+    found = record.of("attack", "sibling")
+    if not found:
+        return []
+    label, borrowed = record.subject.label, found[-1].borrowed
+    tried = f"Before any search on {label}, images that had broken other models of its backbone were tried on it"
+    if not borrowed:
+        return [f"{tried}; none broke it."]
+    counts = listing([f"{count:,} of {source}" for source, count in borrowed.items()])
+    return [
+        f"{tried}; they broke {sum(borrowed.values()):,} ({counts}). On these no search was begun, and they count as "
+        "broken under every attack: its counts for single attacks may be lower than those of the searches alone."
+    ]
 
 
 def _about_training(records: Sequence[AuditRecord]) -> list[str]:

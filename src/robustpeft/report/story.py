@@ -77,12 +77,26 @@ def _tries(records: Sequence[AuditRecord], cases: Sequence[WorstCase]) -> list[s
 
 
 def _effort(cases: Sequence[WorstCase]) -> str:
-    attacks = listing(list(dict.fromkeys(_named(m) for case in cases for m in case.attacks)))
-    radii = {m.strength for case in cases for m in case.attacks}
-    at = f" at {len(radii)} radii up to this one" if len(radii) > 1 else ""
+    largest = max(m.strength or 0.0 for case in cases for m in case.attacks)
+    radii: dict[str, set[float]] = {}
+    for measurement in (m for case in cases for m in case.attacks):
+        radii.setdefault(_named(measurement), set()).add(measurement.strength or 0.0)
+    alike: dict[frozenset[float], list[str]] = {}
+    for name, tried in radii.items():
+        alike.setdefault(frozenset(tried), []).append(name)
+    several = any(len(tried) > 1 for tried in alike)
+    parts = [listing(names) + (_where(tried, largest) if several else "") for tried, names in alike.items()]
+    attacks = ", and ".join(parts)
     gradients = max(sum(m.backwards / m.correct.n for m in case.attacks if m.correct.n) for case in cases)
     cost = f", {gradients:,.0f} gradient computations an image in all" if gradients else ""
-    return f"{attacks}{at}{cost}"
+    return f"{attacks}{cost}"
+
+
+def _where(tried: frozenset[float], largest: float) -> str:
+    if tried == {largest}:
+        return " at this one alone"
+    end = "up to this one" if largest in tried else f"up to {number_text(max(tried))}"
+    return f" at {len(tried)} radii {end}" if len(tried) > 1 else f" at {number_text(max(tried))}"
 
 
 def _named(measurement: Measurement) -> str:

@@ -29,9 +29,15 @@ __all__ = [
 _ACRONYMS = {
     "fgsm": "FGSM",
     "pgd": "PGD",
+    "apgd": "APGD",
     "apgd_ce": "APGD-CE",
     "apgd_dlr": "APGD-DLR",
     "autoattack": "AutoAttack",
+    "cw": "CW",
+    "fab": "FAB",
+    "fmn": "FMN",
+    "hard_label": "Hard-label search",
+    "sibling": "Siblings' images",
 }
 
 
@@ -123,8 +129,12 @@ def large_number_text(count: int) -> str:
 
 
 def effort_text(measurement: Measurement) -> str:
-    """Return how hard an attack tried, for example ``20 steps, 2 restarts``; empty for a single step."""
-    parts = []
+    """Return how hard an attack tried, for example ``20 steps, 2 restarts`` or ``plus``; empty for a single step.
+
+    A version is named unless it is the standard one, which a name without one means in the field.
+    """
+    version = measurement.settings.get("version")
+    parts = [version] if isinstance(version, str) and version != "standard" else []
     for field in ("steps", "restarts"):
         value = measurement.settings.get(field)
         if isinstance(value, int) and value > 1:

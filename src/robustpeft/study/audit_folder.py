@@ -23,11 +23,14 @@ from robustpeft.backbones import ImageClassifier
 from robustpeft.data import load_images
 from robustpeft.data.folder_scan import scan
 from robustpeft.errors import UserError
+from robustpeft.records import Introduction
 from robustpeft.records.folder_record import FolderRecord, FolderRow, read_manifest, write_folder_record
 from robustpeft.study.audit_model import describe_subject
 from robustpeft.study.run_directory import Run, load
+from robustpeft.study.targets import Facts, check_used, default_place, find_target, kind_of, load_target
+from robustpeft.study.targets.introduce import introduce
 
-__all__ = ["audit_folder"]
+__all__ = ["audit_folder", "folder_place", "settled_model"]
 
 
 def audit_folder(
@@ -40,7 +43,8 @@ def audit_folder(
     """Return how a model classifies the images of ``folder/CLASS/IMAGE``, and the float32 ones they were rounded from.
 
     Args:
-        model: A classifier, a run, or the path of one.
+        model: A classifier, a run, or words that name a model whose files say all that has to be known; of any other
+            see `settled_model`.
         folder: Class folders, whose names are the model's class names (in natural order, if it has none). Where
             `save_attack` made them, its manifest tells labels, attack and source, and its float32 images are judged
             beside the files.
@@ -53,7 +57,7 @@ def audit_folder(
     Raises:
         UserError: If there are no class folders, one is no class of the model, or the tensors were changed.
     """
-    ready = model.model if isinstance(model, Run) else load(model) if isinstance(model, str | Path) else model
+    ready = model.model if isinstance(model, Run) else _named(model) if isinstance(model, str | Path) else model
     if not isinstance(ready, ImageClassifier):
         raise UserError(f"audit_folder takes a model from rp.load or rp.wrap; got {type(ready).__name__}")
     if ready.image_size is None:
@@ -88,6 +92,51 @@ def audit_folder(
     if output is not None:
         write_folder_record(record, Path(output))
     return record
+
+
+def settled_model(words: str | Path, data: Any, facts: Facts, device: str = "cpu") -> ImageClassifier:
+    """Return the model that these words name, ready to judge any folder.
+
+    Args:
+        words: As for `find_target`.
+        data: Clean images, as for `tune`, on which is found out what a stranger's files do not say: its normalisation,
+            what its outputs mean. Images that somebody attacked would tell the wrong thing. None where nothing is open.
+        facts: What is known of it.
+        device: Where to put it.
+
+    Raises:
+        UserError: If there is no such model, or something is open and there are no images to find it out.
+    """
+    target = find_target(str(words), facts)
+    check_used([target], facts)
+    loaded = load_target(str(words), facts, device)
+    if loaded.settled:
+        loaded.model.introduction = Introduction(target.words, kind_of(target))
+        return loaded.model
+    if data is None:
+        raise UserError(
+            f"{words} does not say how it is normalised and what its outputs mean; that is found out on clean images: "
+            "say with --data which"
+        )
+    return introduce(words, data, facts, device=device)[0]
+
+
+def folder_place(words: str, parent: Path | None = None, *, alone: bool = True) -> Path:
+    """Return where the record about a folder goes: beside the audits of the model, or into a directory of several."""
+    if parent is None:
+        place = default_place(words)
+        return (place.parent if place.name == "audit" and place.parent == Path(words) else place) / "audit_of_folder"
+    if alone:
+        return parent
+    return parent / (Path(words).resolve().name if Path(words).is_dir() else default_place(words).name)
+
+
+def _named(words: str | Path) -> ImageClassifier:
+    try:
+        find_target(str(words))
+    except UserError:
+        return load(words)  # an adapter on the hub; else its error says what is missing
+    return settled_model(words, None, Facts())
 
 
 def _files(

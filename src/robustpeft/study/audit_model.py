@@ -8,13 +8,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save as serialize
 
 from robustpeft.attacks import Square
-from robustpeft.auditing import AuditedData, AuditPlan, Progress, run_audit
+from robustpeft.auditing import AuditedData, AuditPlan, Commons, Place, Progress, run_audit
 from robustpeft.auditing.kept_files import FOLDER as KEPT, forget_unpacked, pack_images
 from robustpeft.backbones import ImageClassifier
 from robustpeft.data import ImageData, Split
@@ -26,16 +27,30 @@ from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run
 from robustpeft.study.targets.introduce import introduce
-from robustpeft.types import THREATS, Threat, gives_gradients, name_of, to_plain
+from robustpeft.types import THREATS, Threat, gives_gradients, norm_text, to_plain
 
-__all__ = ["audit", "check_names", "default_plan", "describe_subject", "load_test_images"]
+__all__ = ["Errand", "audit", "carry_out", "check_names", "default_plan", "describe_subject", "load_test_images"]
 
 _log = logging.getLogger(__name__)
 
 QUERIES = (Square(queries=1000),)
-"""What is tried on a model that gives no gradients, where nothing else was asked for."""
+"""What is tried at every radius on a model that gives no gradients, where nothing else was asked for."""
+COUNTED = (Square(queries=4999),)
+"""And what is tried at the largest, its questions counted: with its first point 5,000, the ladder's longest rung."""
 LEDGER = "ledger"
 """Directory beside a record: one row per image, attack and restart, from which an audit that was broken off goes on."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """How one audit goes, besides what is measured: the arguments of `audit`, and what it shares with others."""
+
+    label: str | None = None
+    output: Path | None = None
+    split: str = "test"
+    seed: int = 0
+    observer: Callable[[Progress], None] | None = None
+    commons: Commons | None = None
 
 
 def audit(
@@ -70,31 +85,42 @@ def audit(
         model = model.model
     elif isinstance(model, str | Path):
         model, data = introduce(model, data)
+    errand = Errand(label, None if output is None else Path(output), split, seed, observer)
+    return carry_out(model, data, plan, errand)
+
+
+def carry_out(model: Any, data: Any, plan: AuditPlan | None, errand: Errand) -> AuditRecord:
+    """Return the record of an audit, written where the errand says; see `audit`.
+
+    Raises:
+        UserError: If model and data do not fit each other.
+    """
     if not isinstance(model, ImageClassifier):
         raise UserError(f"audit takes a model from rp.load, rp.load_backbone or rp.wrap; got {type(model).__name__}")
     images = load_test_images(data, model)
+    split, output = errand.split, errand.output
     if split not in ("test", "validation"):
         raise UserError(f"split must be 'test', or 'validation' while choosing; got {split!r}")
     check_names(model, images)
     plan = plan or default_plan(model.threat, gradients=gives_gradients(model))
     note = " ".join(part for part in (images.note, _met_before(model, images.splits[split])) if part)
     if output is not None:
-        _forget_completed(Path(output))
+        _forget_completed(output)
     record = run_audit(
         model,
         images.splits[split],
         plan,
-        subject=describe_subject(model, label),
+        subject=describe_subject(model, errand.label),
         data=AuditedData(images.name, split, images.classes, note, steps_outside(images)),
-        seed=seed,
-        ledger=None if output is None else Path(output) / LEDGER,
-        observer=observer,
+        seed=errand.seed,
+        place=Place(None if output is None else output / LEDGER, errand.commons),
+        observer=errand.observer,
     )
     record = dataclasses.replace(record, introduction=model.introduction)
     if Path(sys.argv[0]).name == "robustpeft":
         record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
     if output is not None:
-        folder = Path(output)
+        folder = output
         kept = pack_images(folder / LEDGER, folder, plan.threats if plan.attacks or plan.black_box else ())
         record = dataclasses.replace(record, adversarial=kept)
         if kept:
@@ -137,13 +163,13 @@ def default_plan(threat: Threat | None, *, gradients: bool = True) -> AuditPlan:
     """Return the default attacks at a quarter, half and all of the radius a model was tuned for, and perturbations.
 
     Without such a threat the radii are 0.5, 1 and 2 / 255 in Linf, at which standard-trained models fall. A model that
-    gives no gradients is attacked by queries.
+    gives no gradients is attacked by queries, and at the largest radius they are counted.
     """
-    attacks = AuditPlan.attacks if gradients else QUERIES
+    attacks, black_box = (AuditPlan.attacks, ()) if gradients else (QUERIES, COUNTED)
     if threat is None or threat.epsilon == 0:
-        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255), attacks=attacks)
+        return AuditPlan(epsilons=(0.5 / 255, 1 / 255, 2 / 255), attacks=attacks, black_box=black_box)
     radii = tuple(threat.epsilon * share for share in (0.25, 0.5, 1.0))
-    return AuditPlan(epsilons=radii, norm=name_of(THREATS, threat), attacks=attacks)
+    return AuditPlan(epsilons=radii, norm=norm_text(threat, THREATS), attacks=attacks, black_box=black_box)
 
 
 def describe_subject(model: ImageClassifier, label: str | None = None) -> Subject:

@@ -18,17 +18,19 @@ from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet import AdapterHandle
 from robustpeft.records import AuditRecord, contained
 from robustpeft.records.store import RECORD_FILE
-from robustpeft.study.audit_model import audit, default_plan
+from robustpeft.study.audit_model import Errand, carry_out, default_plan
 from robustpeft.study.audited_images import load_test_images
 from robustpeft.study.axes import AXES
+from robustpeft.study.backbones_in_use import BackbonesInUse
+from robustpeft.study.company import Company
 from robustpeft.study.device import find_device
 from robustpeft.study.profiles import PROFILES, Estimate, estimate, with_profile
 from robustpeft.study.recipe import Recipe, read_recipe
 from robustpeft.study.run_directory import note_audit
-from robustpeft.study.targets import Facts, check_used, find_target, load_target
+from robustpeft.study.targets import Facts, check_used, find_target
 from robustpeft.study.targets.introduce import acquaint
 from robustpeft.study.targets.run import RunTarget
-from robustpeft.study.undefended import load_undefended
+from robustpeft.study.undefended import undefend
 from robustpeft.types import from_plain, gives_gradients, imports_allowed, to_plain
 
 __all__ = ["AuditRequest", "audit_runs", "images_of", "labelled", "meet"]
@@ -54,6 +56,8 @@ class AuditRequest:
         trust: As for `load`.
         profile: A name in `PROFILES`, applied before the changes; None leaves the plan as it is.
         facts: What is known of the models, `weights` and `trust` included; made of those two by default.
+        alone: Audit each as if it were the only one: what was found against one is not tried on those after it that
+            have its backbone.
     """
 
     data: Any = None
@@ -67,6 +71,7 @@ class AuditRequest:
     trust: bool = False
     profile: str | None = None
     facts: Facts | None = None
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
@@ -81,7 +86,10 @@ def audit_runs(
 ) -> list[AuditRecord]:
     """Return one record per model, the undefended one last; each is written as soon as it is complete.
 
-    Whatever can be refused is refused before the first attack: attacks may take hours.
+    Whatever can be refused is refused before the first attack: attacks may take hours. Models of one backbone share its
+    weights, what its public network is asked, and images that were found (`Company`). Where some of the records are
+    there and others are not, those with the very same seal are taken as they are: a call that was broken off is made
+    again.
 
     Args:
         runs: Directories of runs, or words that name other models as for `find_target`.
@@ -96,7 +104,8 @@ def audit_runs(
     device = str(find_device(asked.device))
     known = asked.facts or Facts(weights=asked.weights, trust=asked.trust)
     paths = [Path(run) for run in runs]
-    models, images = meet(runs, asked.data, known, device)
+    stock = BackbonesInUse(known, device)
+    models, images = meet(runs, asked.data, known, device, stock)
     directories = {
         m: p for m, p in zip(models, paths, strict=True) if isinstance(find_target(str(p), known), RunTarget)
     }
@@ -104,33 +113,32 @@ def audit_runs(
     if asked.undefended:
         if paths[0] not in directories.values():
             raise UserError(f"{paths[0]} is no run, so there is no undefended model of it to be audited beside it")
-        label, model = load_undefended(paths[0], images, device, known.weights, known.trust)
+        label, model = undefend(stock.run(paths[0]), lambda: images, device)
         models[label] = model
     folders = {label: Path(output) / _file_name(label) for label in models}
-    _check_free(folders.values(), overwrite=asked.overwrite)
+    company = Company(models, folders, plan, asked.alone)
+    split = images.splits[asked.split]
+    finished = {} if asked.overwrite else company.finished(split, images.classes, asked.seed)
+    _check_free([folders[label] for label in models if label not in finished], overwrite=asked.overwrite)
     records = []
     for label, model in models.items():
+        if label in finished:
+            _log.info("%s: audited already in the same way, so %s is taken as it is", label, folders[label])
+            records.append(finished[label])
+            continue
         if asked.profile is not None:
-            _say_how_long(asked.profile, label, estimate(model, images.splits[asked.split], plan, len(images.classes)))
-        records.append(
-            audit(
-                model,
-                images,
-                plan=plan,
-                label=label,
-                output=folders[label],
-                split=asked.split,
-                seed=asked.seed,
-                observer=None if observer is None else _with_label(observer, label),
-            )
-        )
+            _say_how_long(asked.profile, label, estimate(model, split, plan, len(images.classes)))
+        told = None if observer is None else _with_label(observer, label)
+        errand = Errand(label, folders[label], asked.split, asked.seed, told, company.commons(label))
+        records.append(carry_out(model, images, company.plan_for(label), errand))
         if label in directories:
             note_audit(directories[label], records[-1])
+    company.dissolve()
     return records
 
 
 def meet(
-    words: Sequence[str | Path], data: Any, facts: Facts, device: str = "cpu"
+    words: Sequence[str | Path], data: Any, facts: Facts, device: str = "cpu", stock: BackbonesInUse | None = None
 ) -> tuple[dict[str, ImageClassifier], ImageData]:
     """Return the models that these words name, by label and ready to be judged, and the images for all of them.
 
@@ -139,6 +147,7 @@ def meet(
         data: As for `images_of`.
         facts: What is known of them; each reads what its kind does.
         device: Where to put them.
+        stock: The backbones that were read; a new one by default.
 
     Raises:
         UserError: If there are none, one comes twice, cannot be read, or they do not fit each other or the data.
@@ -150,7 +159,8 @@ def meet(
         raise UserError(f"the run {repeated[0]} was given twice")
     targets = [find_target(str(each), facts) for each in words]
     check_used(targets, facts)
-    loaded = [load_target(target.words, facts, device) for target in targets]
+    stock = BackbonesInUse(facts, device) if stock is None else stock
+    loaded = [stock.load(target) for target in targets]
     models = labelled([(Path(target.words), each.model) for target, each in zip(targets, loaded, strict=True)])
     _check_sizes(models)
     settled = {label: each.model for (label, _), each in zip(models.items(), loaded, strict=True) if each.settled}

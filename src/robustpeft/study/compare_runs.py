@@ -19,7 +19,7 @@ from robustpeft.study.targets import Facts, find_target
 from robustpeft.study.targets.run import RunTarget
 from robustpeft.study.transfer import transfer
 from robustpeft.study.undefended import load_undefended
-from robustpeft.types import Threat, from_plain, to_plain
+from robustpeft.types import Threat, from_plain, parse_norm, to_plain
 
 __all__ = ["CompareRequest", "compare_runs", "save_run_attack"]
 
@@ -122,6 +122,9 @@ def _attack(asked: CompareRequest) -> Attack | None:
 def _threat(tuned_for: Threat | None, changes: dict[str, Any]) -> Threat | None:
     if not changes:
         return tuned_for
+    if "norm" in changes:
+        norm, fields = parse_norm(str(changes["norm"]))
+        changes = changes | fields | {"norm": norm}
     base = to_plain(tuned_for, AXES) if tuned_for is not None else {}
     if changes.get("norm", base.get("norm")) != base.get("norm"):
         if "epsilon" not in changes:

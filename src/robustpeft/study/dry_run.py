@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustpeft.study.experiment import attach
+from robustpeft.study.offline import estimating
 from robustpeft.study.recipe import Recipe
 from robustpeft.study.tune import open_recipe
 from robustpeft.training import Cost, measure_cost
@@ -13,7 +14,7 @@ __all__ = ["dry_run"]
 def dry_run(recipe: Recipe, *, device: str = "auto", steps: int = 3) -> Cost:
     """Return trained parameters, memory, time and disk of tuning what a recipe describes; no run is written.
 
-    A data source may leave what it always leaves, such as the split of a folder that is seen for the first time.
+    Nothing is fetched. A data source may leave what it always leaves, such as the split of a folder that is new to it.
 
     Args:
         recipe: What would be tuned.
@@ -21,9 +22,10 @@ def dry_run(recipe: Recipe, *, device: str = "auto", steps: int = 3) -> Cost:
         steps: Steps that are timed.
 
     Raises:
-        UserError: As tuning it would.
+        UserError: As tuning it would; if its images are not on this machine.
     """
-    model, images, asked = open_recipe(recipe, device)
+    with estimating(recipe) as here:
+        model, images, asked = open_recipe(here, device)
     handle, task = attach(model, images, asked)
     try:
         return measure_cost(task, steps=steps)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
-from unittest import mock
 
 from robustpeft.backbones import BACKBONES, Backbone
 from robustpeft.data import DataSource, Digits, Folder, HuggingFace, Parquet, Torchvision
@@ -16,6 +12,7 @@ from robustpeft.errors import UserError
 from robustpeft.study.axes import AXES
 from robustpeft.study.grid.cells import arms_of
 from robustpeft.study.grid.study_file import Study
+from robustpeft.study.offline import offline
 from robustpeft.study.recipe import Recipe
 from robustpeft.types import to_plain
 
@@ -81,7 +78,7 @@ def _look(value: Backbone | DataSource | Path, check: bool) -> Need:
         if not check:
             _open(value)
         else:
-            with _offline():
+            with offline():
                 _glance(value)
     except UserError as error:
         return replace(need, missing=str(error).splitlines()[0])
@@ -139,19 +136,3 @@ def _glance(value: Backbone | DataSource | Path) -> None:
 def _refuse_blanks(value: Backbone | DataSource | Path) -> None:
     if "CHANGE-ME" in str(value if isinstance(value, Path) else to_plain(value, AXES)):
         raise UserError("the study leaves it to you")
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Within the context nothing finds a way out of this machine, whichever library tries."""
-    from huggingface_hub import constants
-
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise OSError("only looking: no connection is made")
-
-    with (
-        mock.patch.object(socket, "getaddrinfo", refuse),
-        mock.patch.object(socket, "create_connection", refuse),
-        mock.patch.object(constants, "HF_HUB_OFFLINE", True),
-    ):
-        yield

@@ -34,6 +34,7 @@ __all__ = [
     "START_FILE",
     "SIDECAR_FILE",
     "Run",
+    "backbone_of",
     "load",
     "note_audit",
     "prepare_directory",
@@ -201,7 +202,7 @@ def load(
         refuse_foreign(directory / name for name in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE))
     with imports_allowed(trust):
         if model is None:
-            model = _rebuild(said, directory, weights)
+            model = backbone_of(directory, said, weights).load()
         threat = None if said["threat"] is None else from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
     handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS, trust=trust)
     handle.train(False)
@@ -219,7 +220,12 @@ def _trained_ids(directory: Path) -> frozenset[int]:
     return frozenset(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else frozenset()
 
 
-def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) -> ImageClassifier:
+def backbone_of(directory: Path, said: dict[str, Any], weights: str | Path | None = None) -> Backbone:
+    """Return the value that builds the network a run was tuned on; nothing is read but where its weights lie.
+
+    Raises:
+        UserError: If no value does, or the weights are not there any more.
+    """
     if said["backbone"] is None:
         raise UserError(
             f"{directory} was tuned on a network of its author's own ({said['backbone_name']}); build it, rp.wrap it "
@@ -239,4 +245,4 @@ def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) 
             f"the backbone's weights are not at {kept} any more; say where they are: rp.load(path, weights=...), "
             "--weights on the command line"
         )
-    return from_plain(Backbone, plain, AXES, "backbone").load()
+    return from_plain(Backbone, plain, AXES, "backbone")

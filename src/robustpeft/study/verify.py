@@ -167,11 +167,21 @@ def _model(record: AuditRecord, model: ImageClassifier) -> Finding:
     if record.seal is None:
         return Finding("model", "unchecked", "the record does not say which tensors the model had")
     if digest != record.seal.model:
-        return Finding(
-            "model", "refuted", f"it is another model: digest {digest[:12]}, sealed was {record.seal.model[:12]}"
-        )
+        says = f"it is another model: digest {digest[:12]}, sealed was {record.seal.model[:12]}"
+        return Finding("model", "refuted", says + _advice(record, model))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Finding("model", "confirmed", f"{digest[:12]}: all {parameters:,} parameters are those that were sealed")
+
+
+def _advice(record: AuditRecord, model: ImageClassifier) -> str:
+    """Return what to give instead, where it is the network that tuning began with, or the tuned one in its place."""
+    if record.subject.backbone_digest != model.digest():
+        return ""
+    if model.attachments and record.subject.method is None:
+        return f"; the record is of this run's network without its adapter ({record.subject.label}): add --undefended"
+    if not model.attachments and record.subject.method is not None:
+        return f"; the record is of a tuned model ({record.subject.label}): leave --undefended out, or give its run"
+    return ""
 
 
 def _data(record: AuditRecord, images: ImageData) -> tuple[Finding, Split | None]:

@@ -7,6 +7,7 @@ from robustpeft.types.companion import Companion
 from robustpeft.types.fields import COUNT, Interval, check_fields
 from robustpeft.types.images import check_images, check_labels
 from robustpeft.types.model import Attackable, Classifier, Foldable, gives_gradients
+from robustpeft.types.norm_text import norm_text, parse_norm, threat_of
 from robustpeft.types.precision import PRECISIONS, passes_dtype
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
@@ -55,7 +56,10 @@ __all__ = [
     "look_up",
     "name_of",
     "nearest_hint",
+    "norm_text",
+    "parse_norm",
     "passes_dtype",
+    "threat_of",
     "to_plain",
 ]
 

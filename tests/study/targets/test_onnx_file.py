@@ -1,10 +1,15 @@
+import dataclasses
+
 import pytest
 import torch
 
 from robustpeft.attacks import Square
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
-from robustpeft.study import audit, verify, verify_run
+from robustpeft.records import attacker_ladder
+from robustpeft.study import audit, audit_folder, verify, verify_run
+from robustpeft.study.audit_folder import settled_model
+from robustpeft.study.audit_model import default_plan
 from robustpeft.study.audit_runs import AuditRequest, audit_runs
 from robustpeft.study.profiles import estimate, with_profile
 from robustpeft.study.targets import Facts, load_target
@@ -23,7 +28,8 @@ def test_it_answers_as_the_network_does_and_gives_no_gradients(shop, onnx_file):
 
 
 def test_an_audit_attacks_by_queries_and_asks_nothing_about_gradients(shop, onnx_file):
-    record = audit(str(onnx_file()), shop.photos, plan=None)
+    plan = dataclasses.replace(default_plan(None, gradients=False), images=9)
+    record = audit(str(onnx_file()), shop.photos, plan=plan)
     assert {m.name for m in record.of("attack")} == {"square"}
     verdicts = {check.key: check.verdict for check in record.checks}
     about_gradients = ("gradient_present", "gradient_true", "confidence_in_range")
@@ -81,3 +87,25 @@ def test_its_record_is_verified_as_the_audit_met_it(shop, onnx_file):
         verify_run(record, "model.onnx")
     with pytest.raises(UserError, match="no undefended model"):
         verify_run(record, "model.onnx", str(shop.photos), undefended=True)
+
+
+def test_the_default_plan_counts_queries_so_that_the_ladder_has_all_its_rungs(shop, onnx_file):
+    model, data = introduce(str(onnx_file()), shop.photos)
+    plan = default_plan(None, gradients=False)
+    assert plan.black_box == (Square(queries=4999),)
+    small = dataclasses.replace(plan, epsilons=(0.3,), images=3, checks="none", perturbations=(), gallery=0)
+    record = audit(model, data, plan=small)
+    rungs = {rung.key: rung for rung in attacker_ladder(record)}
+    for budget in (100, 1000, 5000):
+        assert rungs[f"queries_{budget}"].correct is not None
+        assert rungs[f"queries_{budget}"].missing == ""
+
+
+def test_a_folder_of_images_is_judged_by_it(shop, onnx_file):
+    words, folder = str(onnx_file()), shop.photos / "test"
+    with pytest.raises(UserError, match="found out on clean images: say with --data which"):
+        audit_folder(words, folder)
+    model = settled_model(words, str(shop.photos), Facts(image_size=16, normalization="none"))
+    record = audit_folder(model, folder)
+    assert record.stored.count == record.stored.n == 36
+    assert record.subject.label == "model"

@@ -47,7 +47,11 @@ class Keepsake:
 
     def keep(self, image: int, stage: Stage, point: Tensor) -> None:
         """Keep a found image, unless enough of its kind are kept."""
-        kind = (stage.attack, stage.threat)
+        self.keep_at(image, stage.attack, stage.threat, point)
+
+    def keep_at(self, image: int, attack: int, threat: int, point: Tensor) -> None:
+        """Keep it under the numbers of attack and threat, -1 for what no attack of the plan found."""
+        kind = (attack, threat)
         if sum(key[1:] == kind for key in self.points) < self.each:
             self.points[image, *kind] = point.detach().cpu()
 

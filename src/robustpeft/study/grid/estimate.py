@@ -14,6 +14,7 @@ from robustpeft.study.experiment import attach
 from robustpeft.study.grid.cells import Arm, arms_of, refuse_blanks
 from robustpeft.study.grid.store import Store
 from robustpeft.study.grid.study_file import Study
+from robustpeft.study.offline import estimating
 from robustpeft.study.tune import open_recipe
 from robustpeft.training import measure_cost
 
@@ -70,7 +71,8 @@ def estimate(study: Study, store: Store, *, device: str = "auto", steps: int = 2
 
 
 def _estimate(arm: Arm, store: Store, device: str, steps: int) -> ArmEstimate:
-    model, images, asked = open_recipe(arm.recipe, device)
+    with estimating(arm.recipe) as here:
+        model, images, asked = open_recipe(here, device)
     handle, task = attach(model, images, asked)
     try:
         cost = measure_cost(task, steps=steps)

@@ -30,6 +30,7 @@ __all__ = [
     "find_target",
     "kind_of",
     "load_target",
+    "placed",
 ]
 
 TARGETS: Mapping[str, type[Target]] = {
@@ -75,7 +76,15 @@ def load_target(words: str, facts: Facts | None = None, device: str = "cpu") -> 
         UserError: If there is no such model, or it cannot be read.
     """
     facts = facts or Facts()
-    loaded = find_target(words, facts).load(facts)
+    return placed(find_target(words, facts).load(facts), words, facts, device)
+
+
+def placed(loaded: Loaded, words: str, facts: Facts, device: str) -> Loaded:
+    """Return the same with its model on the device, having seen that it takes images of the size that was given.
+
+    Raises:
+        UserError: If it takes others.
+    """
     model = loaded.model
     if model.image_size is None and facts.image_size is not None:
         model.image_size = (facts.image_size, facts.image_size)

@@ -1,0 +1,70 @@
+"""How is a kind of threat written in one word? By its norm, with fields besides epsilon behind it where it has some."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+
+from robustpeft.errors import UserError, nearest_hint
+from robustpeft.types.tables import look_up, name_of
+from robustpeft.types.threat import Threat
+
+__all__ = ["norm_text", "parse_norm", "threat_of"]
+
+_FIELDS = re.compile(r"(?P<name>.+?):(?P<fields>[A-Za-z_]\w*=.*)")
+
+
+def parse_norm(text: str) -> tuple[str, dict[str, float]]:
+    """Return the norm and its fields: ``patch:share=0.02,row=0.2`` is ``patch`` with share 0.02 and row 0.2.
+
+    Args:
+        text: A norm, or ``package.module:Class``, and after a colon fields besides epsilon, which are numbers.
+
+    Raises:
+        UserError: If a field is no number, or comes twice.
+    """
+    found = _FIELDS.fullmatch(text)
+    if found is None:
+        return text, {}
+    fields: dict[str, float] = {}
+    for part in found["fields"].split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or name in fields:
+            raise UserError(f"norm {text!r}: expected fields as in patch:share=0.02,row=0.2; got {part!r}")
+        try:
+            fields[name] = float(value)
+        except ValueError:
+            raise UserError(f"norm {text!r}: {name} must be a number; got {value!r}") from None
+    return found["name"], fields
+
+
+def threat_of(norm: str, epsilon: float, threats: Mapping[str, type[Threat]]) -> Threat:
+    """Return the threat of a norm, written as for `parse_norm`, with this radius.
+
+    Raises:
+        UserError: If it names no threat, or a field that the threat does not have.
+    """
+    name, fields = parse_norm(norm)
+    kind = look_up(threats, name, "norm")
+    if not issubclass(kind, Threat):
+        raise UserError(f"norm {name!r} is not a threat (a class derived from robustpeft.types.Threat)")
+    known = _own_fields(kind)
+    for field in fields:
+        if field not in known:
+            there = nearest_hint(field, known) if known else f"{name} has none besides epsilon"
+            raise UserError(f"norm {norm!r}: {name} has no field {field!r}; {there}")
+    return kind(epsilon, **fields)
+
+
+def norm_text(threat: Threat, threats: Mapping[str, type[Threat]]) -> str:
+    """Return the norm of a threat as `parse_norm` reads it, with the fields that are not what they are by default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(threat)}
+    changed = [name for name in _own_fields(type(threat)) if getattr(threat, name) != defaults[name]]
+    fields = ",".join(f"{name}={getattr(threat, name)}" for name in changed)
+    return name_of(threats, threat) + (f":{fields}" if fields else "")
+
+
+def _own_fields(kind: type[Threat]) -> list[str]:
+    names: Iterable[str] = (field.name for field in dataclasses.fields(kind))
+    return [name for name in names if name != "epsilon"]
