@@ -70,8 +70,8 @@ def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Se
 def _column(radius: int, fooled: Sequence[bool | None]) -> _Column:
     if radius == 0:
         return _Column("untouched", "")
-    share = f"{100 * radius / 255:.1f} % of the range from black to white"
+    share = f"{100 * radius / 255:.1f} % of black to white"
     if None in fooled:
         return _Column(f"{radius}/255", share)
-    lost = f"the network says something else of {sum(map(bool, fooled))} of {len(fooled)}"
+    lost = f"the network is fooled on {sum(map(bool, fooled))} of {len(fooled)}"
     return _Column(f"{radius}/255", f"{share}; {lost}")
