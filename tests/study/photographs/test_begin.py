@@ -57,7 +57,9 @@ def test_the_picture_shows_every_photograph_at_every_radius_pixel_by_pixel(photo
 def test_the_page_shows_the_middle_of_every_photograph_at_every_radius_pixel_by_pixel(photos, tmp_path):
     result, _ = begun(photos, tmp_path / "out")
     page = result.page.read_text()
-    shown = re.findall(r'<img src="data:image/webp;base64,([^"]+)"|--original: url\(data:image/webp;base64,([^)]+)\)', page)
+    shown = re.findall(
+        r'<img src="data:image/webp;base64,([^"]+)"|--original: url\(data:image/webp;base64,([^)]+)\)', page
+    )
     pictures = [Image.open(io.BytesIO(base64.b64decode(a or b))).convert("RGB") for a, b in shown]
     assert len(pictures) == 6 * len(RADII)
     with Image.open(result.picture) as whole:

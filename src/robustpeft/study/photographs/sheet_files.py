@@ -48,8 +48,8 @@ def _said(sheet: ContactSheet, shown: int, png: Path) -> str:
     part = _side(sheet.rows[0].versions)
     photographs = "all photographs" if shown == len(sheet.rows) else f"{shown} of {len(sheet.rows)} photographs"
     return (
-        f"Shown are the middle {part} x {part} of the {width} x {height} pixels that the network sees, of {photographs} "
-        f"that were chosen, without loss; {png.name} has all of them whole."
+        f"Shown are the middle {part} x {part} of the {width} x {height} pixels that the network sees, of "
+        f"{photographs} that were chosen, without loss; {png.name} has all of them whole."
     )
 
 
