@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,4 +241,17 @@ def _rebuild(said: dict[str, Any], directory: Path, weights: str | Path | None) 
             f"the backbone's weights are not at {kept} any more; say where they are: rp.load(path, weights=...), "
             "--weights on the command line"
         )
-    return from_plain(Backbone, plain, AXES, "backbone").load()
+    with _unsaid("robustpeft.backbones"):  # what is new in the network, such as its head, is about to be filled
+        return from_plain(Backbone, plain, AXES, "backbone").load()
+
+
+@contextmanager
+def _unsaid(logger: str) -> Iterator[None]:
+    """Within the context notes of a logger are not said; warnings are."""
+    speaker = logging.getLogger(logger)
+    before = speaker.level
+    speaker.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)
