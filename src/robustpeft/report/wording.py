@@ -123,8 +123,13 @@ def large_number_text(count: int) -> str:
 
 
 def effort_text(measurement: Measurement) -> str:
-    """Return how hard an attack tried, for example ``20 steps, 2 restarts``; empty for a single step."""
-    parts = []
+    """Return how hard an attack tried, for example ``margin loss, 20 steps, 2 restarts``; empty for a single step.
+
+    The usual loss, cross-entropy, is not named: another one tells two rows of one attack apart.
+    """
+    loss = measurement.settings.get("loss")
+    named = isinstance(loss, str) and loss != "cross_entropy" and loss not in measurement.name
+    parts = [f"{loss} loss"] if named else []
     for field in ("steps", "restarts"):
         value = measurement.settings.get(field)
         if isinstance(value, int) and value > 1:

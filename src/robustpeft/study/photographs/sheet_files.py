@@ -72,7 +72,8 @@ def _few_enough(sheet: ContactSheet) -> Iterator[ContactRow]:
 
 def _side(pixels: Tensor) -> int:
     """Return how much of images (..., h, w) is shown, in pixels a side."""
-    return min(_CROP, *pixels.shape[-2:])
+    height, width = pixels.shape[-2:]
+    return min(_CROP, height, width)
 
 
 def _middle(pixels: Tensor) -> Tensor:
