@@ -81,6 +81,25 @@ def test_an_audit_is_only_replaced_when_asked(place: Any, type_in: Callable[...,
     assert (first.seed, read_record(place.path / "run" / "audit" / "lora").seed) == (0, 1)
 
 
+def test_one_that_was_broken_off_is_in_the_way_until_it_is_to_be_replaced(
+    place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("robustpeft.study.audit_model.write_record", killed)
+        type_in("audit", place.run(), "--device", "cpu")
+    ledger = place.path / "run" / "audit" / "lora" / "ledger"
+    assert ledger.is_dir()
+    refused = type_in("audit", "run", "--seed", "1", "--device", "cpu")
+    assert refused.status == 2
+    assert "holds another audit that was broken off; overwrite it, or give another output" in refused.err
+    again = type_in("audit", "run", "--seed", "1", "--overwrite", "--device", "cpu")
+    assert again.status == 0, again.err
+    assert read_record(ledger.parent).seed == 1
+
+
 @pytest.mark.parametrize("width", [None, 2])
 def test_undefended_is_the_backbone_without_what_was_trained(
     place: Any, type_in: Callable[..., Any], width: int | None

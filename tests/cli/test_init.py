@@ -27,12 +27,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "seconds_a_pass", lambda backbone, device: 0.01)
 
 
-def test_a_folder_becomes_a_recipe_and_three_commands(place: Any, type_in: Callable[..., Any]) -> None:
+def test_a_folder_becomes_a_recipe_and_commands(place: Any, type_in: Callable[..., Any]) -> None:
     ended = type_in("init", "photos", "--yes", *STRICT)
     assert ended.status == 0, ended
     assert read_recipe("photos.yaml").threat.epsilon == 2 / 255
     lines = ended.out.splitlines()
-    assert [line.strip().split()[1] for line in lines[lines.index("next:") + 1 :]] == ["tune", "tune", "audit"]
+    commands = [line.strip().split()[1] for line in lines[lines.index("next:") + 1 :]]
+    assert commands == ["tune", "tune", "audit", "predict"]
 
 
 def test_what_is_not_asked_is_said(place: Any, type_in: Callable[..., Any]) -> None:

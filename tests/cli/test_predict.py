@@ -1,4 +1,5 @@
 import csv
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,15 @@ def test_every_picture_gets_a_line_and_broken_ones_are_named_and_counted(
     assert [row["path"] for row in rows if row["problem"]] == ["photos/cat/3.png"]
     assert "photos/cat/3.png cannot be read" in ended.err
     assert "1 of 24 pictures" in ended.err
-    assert ended.out == "predictions: predictions.csv\n"
+    said, where = ended.out.splitlines()
+    assert said.startswith("23 pictures: ")
+    assert where == "predictions: predictions.csv"
+
+
+def test_one_picture_is_answered_at_once(place: Any, type_in: Callable[..., Any]) -> None:
+    ended = type_in("predict", place.run(), "photos/cat/3.png", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    assert re.fullmatch(r"3\.png: (cat|dog), \d+\.\d %\npredictions: predictions\.csv\n", ended.out)
 
 
 def test_predictions_are_replaced_when_asked(place: Any, type_in: Callable[..., Any]) -> None:

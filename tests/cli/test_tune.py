@@ -51,6 +51,9 @@ def test_a_new_head_is_said(place: Any, type_in: Callable[..., Any]) -> None:
     save_file(load_backbone("digits_vit", weights=None).network.state_dict(), weights)
     ended = type_in(*place.tune(f"backbone.weights={weights}", "training.epochs=1"))
     assert "note: ten.safetensors has a head of 10 classes; head starts anew with 2 classes" in ended.err
+    later = type_in("predict", "new", "photos", "--device", "cpu")
+    assert later.status == 0, later.err
+    assert "starts anew" not in later.err, "the run brings its head"
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:

@@ -1,6 +1,7 @@
 import torch
 
 from robustpeft.data import load_data
+from robustpeft.data.digits import _read
 
 DATA = load_data("digits")
 
@@ -51,3 +52,12 @@ def test_at_their_own_size_the_pixels_are_the_counts():
 
 def test_digits_are_not_mirrored():
     assert not DATA.default_augment.flip
+
+
+def test_the_file_is_read_as_scikit_learn_reads_it(monkeypatch):
+    counts, labels = _read()
+    monkeypatch.setattr("robustpeft.data.digits.Path.is_file", lambda self: False)  # as if it were kept elsewhere
+    asked_counts, asked_labels = _read()
+    assert torch.equal(counts, asked_counts)
+    assert torch.equal(labels, asked_labels)
+    assert counts.shape == (1797, 8, 8)

@@ -58,7 +58,7 @@ def test_pages_hold_it_as_text(evil, make_record, transfer_record):
     transfer = dataclasses.replace(transfer_record, subjects=subjects, data=data, command=evil)
     assert_harmless(render_transfer_html(transfer))
     cells = tuple(ContactCell("data:image/png;base64,AA==", fooled=True) for _ in range(2))
-    assert_harmless(render_contact_page(evil, evil, (0, 4), [ContactRow(evil, evil, cells)]))
+    assert_harmless(render_contact_page(evil, evil, (0, 4), [ContactRow(evil, evil, cells)], 224))
 
 
 def test_markdown_holds_no_html_of_its_own(evil, make_record, transfer_record):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -68,5 +69,8 @@ def test_names_read_as_people_say_them():
 def test_effort_and_strength_come_from_the_settings():
     pgd = Measurement("k", "attack", "pgd", Rate(1, 2), (), {"steps": 20, "restarts": 1})
     assert effort_text(pgd) == "20 steps"
+    assert effort_text(replace(pgd, settings={"steps": 20, "loss": "cross_entropy"})) == "20 steps"
+    assert effort_text(replace(pgd, settings={"steps": 20, "loss": "margin"})) == "margin loss, 20 steps"
+    assert effort_text(replace(pgd, name="apgd_dlr", settings={"steps": 9, "loss": "dlr"})) == "9 steps"
     shuffle = Measurement("k", "perturbation", "s", Rate(1, 2), (), {"grid": 4, "per_batch": False}, strength=4.0)
     assert strength_field(shuffle) == "grid"

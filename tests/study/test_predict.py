@@ -1,10 +1,12 @@
 import csv
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import robustpeft as rp
 from robustpeft.study import predict, write_predictions
+from robustpeft.study.predict import Prediction, in_short
 
 
 @pytest.fixture
@@ -35,3 +37,11 @@ def test_the_file_has_one_line_a_picture(run, pictures, tmp_path):
     assert [row["label"] for row in rows] == [p.label for p in found]
     assert rows[3]["confidence"] == ""
     assert rows[3]["problem"]
+
+
+def test_few_pictures_are_said_one_by_one_and_many_counted():
+    few = [Prediction(Path("a.jpg"), "church", 0.4826), Prediction(Path("b.jpg"), "", 0.0, "broken")]
+    assert in_short(few) == ["a.jpg: church, 48.3 %"]
+    many = [Prediction(Path(f"{i}.jpg"), "cat" if i % 3 else "dog", 0.5) for i in range(1200)]
+    assert in_short(many) == ["1,200 pictures: 800 cat, 400 dog"]
+    assert in_short([Prediction(Path("x"), f"c{i}", 1.0) for i in range(15)])[0].endswith("c9 and 5 more classes")

@@ -6,9 +6,13 @@ pixel of the 8x8 images counts the inked ones (0 to 16) of a 4x4 block of a 32x3
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from robustpeft.data.augment import Augment
@@ -38,14 +42,11 @@ class Digits(DataSource):
         Bilinear: a stroke's edge stays an edge, whereas nearest neighbours would add steps that no pen makes. Counts
         become ``round(255 * count / 16)``, in three equal channels.
         """
-        from sklearn.datasets import load_digits
-
         size = as_size(image_size) or _SIZE
-        bunch = load_digits()
-        counts = torch.from_numpy(bunch.images).float()[:, None] / 16.0
+        inked, labels = _read()
+        counts = inked[:, None] / 16.0
         resized = functional.interpolate(counts, size, mode="bilinear", antialias=True)
         pixels = (resized.clamp(0, 1) * 255.0).round().byte().expand(-1, 3, -1, -1).contiguous()
-        labels = torch.from_numpy(bunch.target).long()
         names = [f"digit {i}" for i in range(len(labels))]
         ids = ids_of_names(names)
         part = partition(labels, ids, _SHARES, seed=0)
@@ -61,3 +62,20 @@ class Digits(DataSource):
             preprocessing=f"8x8 to {size[0]}x{size[1]}, bilinear, three equal channels",
             default_augment=Augment(flip=False, padding="zero"),
         )
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Return counts of inked pixels, float (n, 8, 8) in [0, 16], and labels (n,).
+
+    The file that scikit-learn brings is read without importing it: SciPy with it takes longer than all digits.
+    """
+    package = importlib.util.find_spec("sklearn")
+    folder = Path(package.origin).parent if package is not None and package.origin else Path()
+    file = folder / "datasets" / "data" / "digits.csv.gz"
+    if not file.is_file():  # another version keeps it elsewhere, and knows where
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return torch.from_numpy(bunch.images).float(), torch.from_numpy(bunch.target).long()
+    table = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.uint8))
+    return table[:, :-1].reshape(-1, 8, 8).float(), table[:, -1].long()

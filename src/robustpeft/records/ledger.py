@@ -21,12 +21,24 @@ from typing import Any, Self
 
 from robustpeft.errors import UserError
 
-__all__ = ["LedgerRow", "LedgerSegment", "compact_ledger", "read_ledger", "read_parquet", "write_parquet"]
+__all__ = [
+    "LedgerRow",
+    "LedgerSegment",
+    "OtherWorkError",
+    "compact_ledger",
+    "read_ledger",
+    "read_parquet",
+    "write_parquet",
+]
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
 PARQUET_FILE = "ledger.parquet"
+
+
+class OtherWorkError(UserError):
+    """A segment that is there was written by other work than what is to be written into it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,8 @@ class LedgerSegment:
         header: What is attacked and how; must equal that of the segment if there is one.
 
     Raises:
-        UserError: If the segment is of other work, damaged, or being written by another process.
+        OtherWorkError: If the segment is of other work.
+        UserError: If it is damaged, or being written by another process.
     """
 
     def __init__(self, directory: Path, shard: tuple[int, int], header: Mapping[str, Any]) -> None:
@@ -247,7 +260,7 @@ def _row(path: Path, number: int, plain: dict[str, Any]) -> LedgerRow:
 
 def _check_header(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for where, there, here in _differences(found, wanted):
-        raise UserError(
+        raise OtherWorkError(
             f"{path} belongs to other work: its {where} is {_short(there)}, now it is {_short(here)}; give another "
             "directory, or delete this one"
         )

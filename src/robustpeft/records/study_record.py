@@ -67,6 +67,8 @@ class RunRecord:
         adapter_bytes: Size of what was trained.
         seconds: Of tuning.
         failed: Why there is no audit of it; empty if there is.
+        peak_bytes: Of memory, at the most, in tuning and audit; 0 if it was not measured.
+        peak_of: Whose memory: ``process`` (all that was resident), ``cuda``, or nobody's.
     """
 
     identity: str
@@ -77,6 +79,8 @@ class RunRecord:
     adapter_bytes: int = 0
     seconds: float = 0.0
     failed: str = ""
+    peak_bytes: int = 0
+    peak_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class _Column:
     note: str
 
 
-def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Sequence[ContactRow]) -> str:
+def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Sequence[ContactRow], side: int) -> str:
     """Return the page.
 
     Args:
@@ -52,6 +52,7 @@ def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Se
         method: How the photographs were changed, in a sentence.
         radii: In 8-bit steps, ascending from 0.
         rows: One per photograph, a cell for each radius.
+        side: Width and height of the pictures in pixels.
     """
     return (
         page_templates()
@@ -61,6 +62,7 @@ def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Se
             method=method,
             columns=[_column(radius, [row.cells[i].fooled for row in rows]) for i, radius in enumerate(radii)],
             rows=rows,
+            side=side,
         )
     )
 
@@ -68,8 +70,8 @@ def render_contact_page(folder: str, method: str, radii: Sequence[int], rows: Se
 def _column(radius: int, fooled: Sequence[bool | None]) -> _Column:
     if radius == 0:
         return _Column("untouched", "")
-    share = f"{100 * radius / 255:.1f} % of the range from black to white"
+    share = f"{100 * radius / 255:.1f} % of black to white"
     if None in fooled:
         return _Column(f"{radius}/255", share)
-    lost = f"the network says something else of {sum(map(bool, fooled))} of {len(fooled)}"
+    lost = f"the network is fooled on {sum(map(bool, fooled))} of {len(fooled)}"
     return _Column(f"{radius}/255", f"{share}; {lost}")

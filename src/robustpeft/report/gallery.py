@@ -130,5 +130,5 @@ def _portrait(label: str, data: DataInfo, item: GalleryItem) -> Portrait:
         is_right=item.adversarial_prediction == item.label,
         adversarial_png=item.adversarial_png,
         difference_png=item.difference_png,
-        magnification=f"{item.magnification:g}",
+        magnification=f"{item.magnification:.3g}",
     )

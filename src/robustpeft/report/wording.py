@@ -129,12 +129,14 @@ def large_number_text(count: int) -> str:
 
 
 def effort_text(measurement: Measurement) -> str:
-    """Return how hard an attack tried, for example ``20 steps, 2 restarts`` or ``plus``; empty for a single step.
+    """Return how hard an attack tried, for example ``margin loss, 20 steps`` or ``plus``; empty for one step.
 
-    A version is named unless it is the standard one, which a name without one means in the field.
+    What a name alone means in the field is not said: the standard version, and cross-entropy as the loss.
     """
-    version = measurement.settings.get("version")
+    version, loss = measurement.settings.get("version"), measurement.settings.get("loss")
     parts = [version] if isinstance(version, str) and version != "standard" else []
+    if isinstance(loss, str) and loss != "cross_entropy" and loss not in measurement.name:
+        parts.append(f"{loss} loss")
     for field in ("steps", "restarts"):
         value = measurement.settings.get(field)
         if isinstance(value, int) and value > 1:

@@ -3,6 +3,10 @@
 Selection comes first: each arm is tuned at each of its learning rates with one seed, and the rate with the most
 validation images right under the selection attack wins (right on clean images, for ordinary tuning). The winner is
 tuned again on fresh seeds, and only these runs see the test images. All trials stay in the result.
+
+A study of a file (`robustpeft.study.grid`) asks the same of any grid, with a store, other machines and a report: it is
+for questions of one's own. This stays for ``robustpeft demo --with-full`` and two benchmarks whose tables stand in the
+documents: a few recipes that ship, compared in one call, into one JSON file, with nothing to resume.
 """
 
 from __future__ import annotations

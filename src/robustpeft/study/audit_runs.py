@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from robustpeft.data import ImageData
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.pet import AdapterHandle
 from robustpeft.records import AuditRecord, contained
+from robustpeft.records.ledger import OtherWorkError
 from robustpeft.records.store import RECORD_FILE
-from robustpeft.study.audit_model import Errand, carry_out, default_plan
+from robustpeft.study.audit_model import LEDGER, Errand, carry_out, default_plan
 from robustpeft.study.audited_images import load_test_images
 from robustpeft.study.axes import AXES
 from robustpeft.study.backbones_in_use import BackbonesInUse
@@ -130,7 +133,8 @@ def audit_runs(
             _say_how_long(asked.profile, label, estimate(model, split, plan, len(images.classes)))
         told = None if observer is None else _with_label(observer, label)
         errand = Errand(label, folders[label], asked.split, asked.seed, told, company.commons(label))
-        records.append(carry_out(model, images, company.plan_for(label), errand))
+        begin = partial(carry_out, model, images, company.plan_for(label), errand)
+        records.append(_undisturbed(begin, folders[label], overwrite=asked.overwrite))
         if label in directories:
             note_audit(directories[label], records[-1])
     company.dissolve()
@@ -260,6 +264,19 @@ def _check_free(folders: Collection[Path], *, overwrite: bool) -> None:
     for folder in folders:
         if (folder / RECORD_FILE).exists() and not overwrite:
             raise UserError(f"{folder} holds an audit already; overwrite it, or give another output")
+
+
+def _undisturbed(begin: Callable[[], AuditRecord], folder: Path, *, overwrite: bool) -> AuditRecord:
+    """Go on with what was broken off there; if that was another audit, replace it if asked to."""
+    try:
+        return begin()
+    except OtherWorkError as error:
+        if not overwrite:
+            raise UserError(
+                f"{folder} holds another audit that was broken off; overwrite it, or give another output ({error})"
+            ) from error
+    shutil.rmtree(folder / LEDGER)
+    return begin()
 
 
 def _file_name(label: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from robustpeft.backbones import ImageClassifier
 from robustpeft.pet import share
-from robustpeft.study.run_directory import backbone_of, load, read_sidecar
+from robustpeft.study.run_directory import backbone_of, load, read_backbone, read_sidecar
 from robustpeft.study.targets import Facts, Loaded, Target, load_target, placed
 from robustpeft.study.targets.run import RunTarget
 from robustpeft.types import imports_allowed
@@ -60,7 +60,7 @@ class BackbonesInUse:
             backbone = backbone_of(directory, said, weights)
         key = (_without_path(backbone), _content(backbone.weights))
         if key not in self._bare:
-            self._bare[key] = backbone.load().to(self._device).eval()
+            self._bare[key] = read_backbone(backbone).to(self._device).eval()
         return load(directory, weights=weights, model=share(self._bare[key]), device=self._device, trust=trust)
 
 

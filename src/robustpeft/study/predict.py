@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from robustpeft.data import load_images
 from robustpeft.errors import UserError
 from robustpeft.records import write_text
 
-__all__ = ["Prediction", "predict", "write_predictions"]
+__all__ = ["Prediction", "in_short", "predict", "write_predictions"]
+
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,17 @@ def predict(model: ImageClassifier, folder: str | Path, batch_size: int = 64) ->
             name = model.classes[index] if model.classes else str(index)
             found.append(Prediction(images.paths[len(found)], name, confidence))
     return found + [Prediction(Path(b.name), "", 0.0, b.reason) for b in images.broken]
+
+
+def in_short(predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each of a few pictures, or else how many got each label, the most frequent first."""
+    read = [prediction for prediction in predictions if not prediction.problem]
+    if len(read) <= _FEW:
+        return [f"{p.path.name}: {p.label}, {100 * p.confidence:.1f} %" for p in read]
+    counts = Counter(prediction.label for prediction in read).most_common()
+    more = f" and {len(counts) - _FEW} more classes" if len(counts) > _FEW else ""
+    said = ", ".join(f"{count:,} {label}" for label, count in counts[:_FEW])
+    return [f"{len(read):,} pictures: {said}{more}"]
 
 
 def write_predictions(predictions: list[Prediction], output: Path) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ __all__ = [
     "load",
     "note_audit",
     "prepare_directory",
+    "read_backbone",
     "read_sidecar",
     "write_sidecar",
 ]
@@ -202,7 +205,7 @@ def load(
         refuse_foreign(directory / name for name in (SIDECAR_FILE, CONFIG_FILE, RECIPE_FILE))
     with imports_allowed(trust):
         if model is None:
-            model = backbone_of(directory, said, weights).load()
+            model = read_backbone(backbone_of(directory, said, weights))
         threat = None if said["threat"] is None else from_plain(Threat, said["threat"], AXES, "threat")  # type: ignore[type-abstract]
     handle: AdapterHandle = load_adapter(model, directory, METHOD_AXIS, trust=trust)
     handle.train(False)
@@ -246,3 +249,21 @@ def backbone_of(directory: Path, said: dict[str, Any], weights: str | Path | Non
             "--weights on the command line"
         )
     return from_plain(Backbone, plain, AXES, "backbone")
+
+
+def read_backbone(backbone: Backbone) -> ImageClassifier:
+    """Return the network without its adapter; that its head is new is not said, since it is about to be filled."""
+    with _unsaid("robustpeft.backbones"):
+        return backbone.load()
+
+
+@contextmanager
+def _unsaid(logger: str) -> Iterator[None]:
+    """Within the context notes of a logger are not said; warnings are."""
+    speaker = logging.getLogger(logger)
+    before = speaker.level
+    speaker.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)

@@ -12,10 +12,14 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.types.tables import look_up, name_of
+
+if TYPE_CHECKING:
+    import pydantic
 
 __all__ = ["Axis", "from_plain", "to_plain"]
 
@@ -110,7 +114,7 @@ def _dataclass(cls: type, plain: Mapping[str, Any], axes: Sequence[Axis], where:
     for key in plain:
         if key not in fields:
             raise UserError(f"unknown key {_join(where, str(key))!r}; {nearest_hint(str(key), fields)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     given = {k: _convert(hints[k], v, axes, _join(where, k)) for k, v in plain.items()}
     try:
         return cls(**given)
@@ -144,10 +148,23 @@ def _validate(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, bool) and hint in (int, float):  # pydantic would read `steps: yes` as 1
         raise UserError(f"{where} must be a number; got {value!r}")
     try:
-        return pydantic.TypeAdapter(hint).validate_python(value)
+        return _adapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise UserError(f"{where} must be {said}; got {value!r}") from error
+
+
+# A study makes hundreds of recipes of the same few classes: what pydantic builds for an annotation is built once.
+@lru_cache(maxsize=1024)
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    import pydantic
+
+    return pydantic.TypeAdapter(hint)
+
+
+@lru_cache(maxsize=1024)
+def _hints(cls: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _is_ours(hint: Any, axes: Sequence[Axis]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from robustpeft.records import Check, read_record
 from robustpeft.report import render_html
+from robustpeft.report.contact_page import ContactCell, ContactRow, render_contact_page
 from robustpeft.report.study import write_study_report
 from robustpeft.report.transfer_page import render_transfer_html
 
@@ -57,7 +58,16 @@ def pages(make_record, transfer_record, study):
         "clean": render_html([dataclasses.replace(r, measurements=r.measurements[:1]) for r in [make_record()]]),
         "study": write_study_report(study).with_name("report.html").read_text(encoding="utf-8"),
         "transfer": render_transfer_html(transfer_record),
+        "contact sheet": contact_sheet(),
     }
+
+
+def contact_sheet():
+    """Two photographs at three radii: one attacked and fooled, one changed by chance."""
+    dot = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="
+    rows = [ContactRow("1.jpg", "crane", tuple(ContactCell(dot, fooled) for fooled in (False, False, True)))]
+    rows += [ContactRow("a-name-without-any-space-in-it-" * 4, "heron", (ContactCell(dot),) * 3)]
+    return render_contact_page("photos", "Changed by PGD.", (0, 4, 16), rows, 144)
 
 
 def visit(browser, html, **options):

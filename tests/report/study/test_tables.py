@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 from dataclasses import replace
 
@@ -91,5 +92,19 @@ def test_equal_budgets_stand_side_by_side(grid):
     )
 
 
-def test_costs_are_parameters_bytes_and_seconds(grid):
-    assert cost_table(grid).rows[0] == ("LoRA 1", "100", "10", "400 B", "1.0 +- 0.0")
+def test_costs_are_parameters_bytes_seconds_and_memory(grid):
+    assert cost_table(grid).rows[0] == ("LoRA 1", "100", "10", "400 B", "1.0 +- 0.0", "not measured")
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [("process", "900 MB of the process"), ("cuda", "900 MB of the GPU"), ("", "not measured")]
+)
+def test_memory_is_the_largest_of_all_seeds(grid, where, said):
+    summary = grid.arms[0]
+    peaks = (900_000_000, 700_000_000) if where else (0, 0)
+    runs = tuple(
+        dataclasses.replace(run, peak_bytes=peak, peak_of=where)
+        for run, peak in zip(summary.arm.runs, peaks, strict=False)
+    )
+    measured = dataclasses.replace(summary, arm=dataclasses.replace(summary.arm, runs=runs))
+    assert cost_table(dataclasses.replace(grid, arms=(measured,))).rows[0][-1] == said

@@ -1,6 +1,7 @@
 """Transfer matrices and distances between parameters, after the runs of a study."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from robustpeft.pet import Full
 from robustpeft.records import read_study_record
 from robustpeft.report.study import write_study_report
 from robustpeft.study.distances import component_parameters, measure_distances
-from robustpeft.study.grid import Place, Study, arms_of, run_study, summarise
+from robustpeft.study.grid import Local, Place, Store, Study, arms_of, forgive, run_study, summarise
 from robustpeft.study.grid.stage_file import DistanceStage, TransferStage
+from robustpeft.study.grid.stages import stage_tasks
 
 TINY = {"training.epochs": 1, "training.train_images": 32, "training.selection_images": 16, "training.batch_size": 16}
 
@@ -112,3 +114,26 @@ def test_runs_that_trained_a_part_are_refused(tmp_path, monkeypatch):
         measure_distances([1], [1], ("a", "b"), (1,), tmp_path)
     with pytest.raises(UserError, match="as many runs of a as of b; got 1 and 0"):
         measure_distances([1], [], ("a", "b"), (1,), tmp_path)
+
+
+@pytest.mark.slow
+def test_stages_are_answered_by_workers_and_what_failed_is_tried_again(asked, tmp_path):
+    place = Place(tmp_path / "study", tmp_path / "store", "cpu")
+    run_study(asked, place)
+    other = dataclasses.replace(asked, transfers=(dataclasses.replace(asked.transfers[0], images=10),))
+    (task,) = stage_tasks(other, arms_of(other), Store(place.store))
+    run = place.store / task.cells["robust"][0].identity / "run"
+    hidden = run.rename(run.with_name("hidden"))
+    elsewhere, events = dataclasses.replace(place, executor=Local(1)), []
+    failed = run_study(other, elsewhere, events.append).stages[0]
+    assert "robustpeft.json" in failed.failed
+    assert [event.kind for event in events] == ["started", "failed"]
+    assert Store(place.store).failure(task.identity).details.startswith("Traceback")
+    hidden.rename(run)
+    assert stage_tasks(other, arms_of(other), Store(place.store)) == ()
+    assert forgive(other, Store(place.store)) == 1
+    record = run_study(other, elsewhere)
+    assert record.transfer(record.stages[0]).data.n == 10
+    result = Store(place.store).result(task.identity)
+    assert result.peak_of == "process"
+    assert json.loads((place.store / task.identity / "experiment.json").read_text())["kind"] == "transfer"

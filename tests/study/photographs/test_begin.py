@@ -1,5 +1,8 @@
+import base64
+import io
 import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -36,7 +39,7 @@ def test_what_is_written_reads_back_and_says_what_comes_next(photos, tmp_path):
     assert (recipe.threat.epsilon, recipe.data.path) == (2 / 255, str(photos))
     text = result.recipe.read_text()
     assert [command for command in result.commands if f"# Next: {command}" not in text] == []
-    assert len(result.commands) == 3
+    assert [command.split()[1] for command in result.commands] == ["tune", "tune", "audit", "predict"]
     assert told[0] == "24 photographs of 2 classes: cat 12, dog 12"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "photos-epsilon.html",
@@ -48,11 +51,36 @@ def test_what_is_written_reads_back_and_says_what_comes_next(photos, tmp_path):
 def test_the_picture_shows_every_photograph_at_every_radius_pixel_by_pixel(photos, tmp_path):
     result, _ = begun(photos, tmp_path / "out")
     with Image.open(result.picture) as picture:
-        assert picture.width > len(RADII) * 224
+        assert picture.size == (12 + len(RADII) * (224 + 12), 2 * 44 + 6 * (224 + 24 + 12))
+
+
+def test_the_page_shows_the_middle_of_every_photograph_at_every_radius_pixel_by_pixel(photos, tmp_path):
+    result, _ = begun(photos, tmp_path / "out")
     page = result.page.read_text()
-    assert len(re.findall(r'<img src="data:image/', page)) == 6 * len(RADII)
+    shown = re.findall(
+        r'<img src="data:image/webp;base64,([^"]+)"|--original: url\(data:image/webp;base64,([^)]+)\)', page
+    )
+    pictures = [Image.open(io.BytesIO(base64.b64decode(a or b))).convert("RGB") for a, b in shown]
+    assert len(pictures) == 6 * len(RADII)
+    with Image.open(result.picture) as whole:
+        edge = (224 - 144) // 2
+        for number, small in enumerate(pictures):
+            row, column = divmod(number, len(RADII))
+            left, top = 12 + column * (224 + 12) + edge, 2 * 44 + row * (224 + 24 + 12) + edge
+            assert small.tobytes() == whole.crop((left, top, left + 144, top + 144)).tobytes()
+    assert "the middle 144 x 144 of the 224 x 224 pixels" in page
+    assert "of all photographs" in page
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
+
+
+def test_a_page_of_noise_shows_fewer_photographs_and_says_so(photos, tmp_path):
+    for file in photos.rglob("*.png"):
+        noise = np.random.default_rng(len(file.name)).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(file)
+    result, _ = begun(photos, tmp_path / "out")
+    assert result.page.stat().st_size < 2_000_000
+    assert re.search(r"of [1-5] of 6 photographs", result.page.read_text())
 
 
 @pytest.mark.parametrize("moment", ["survey", "write_sheet", "choose", "commented_recipe"])

@@ -25,8 +25,16 @@ def test_what_is_chosen_fits_into_the_time_or_says_why_not(minutes):
     choice = chosen(minutes=minutes)
     training, steps = choice.recipe.training, choice.recipe.objective.attack.steps
     used = training.train_images or 650
-    assert choice.minutes == pytest.approx(1.25 * used * training.epochs * (steps + 1) * 0.01 / 60)
+    looking = training.validations * min(training.selection_images, 150) * (training.selection_attack.steps + 1)
+    assert choice.minutes == pytest.approx(1.25 * (used * training.epochs * (steps + 1) + looking) * 0.01 / 60)
     assert choice.minutes <= minutes
+
+
+@pytest.mark.parametrize("minutes", [3, 5, 10, 30])
+def test_looking_takes_less_than_learning(minutes):
+    training = chosen(count=400, minutes=minutes, pace=0.13).recipe.training
+    looking = training.validations * training.selection_images * (training.selection_attack.steps + 1)
+    assert looking < 0.5 * (training.train_images or 260) * training.epochs * 3
 
 
 def test_more_time_never_gives_less_adversary():
@@ -55,7 +63,7 @@ def test_without_a_clock_nothing_is_promised():
 
 def test_the_owners_split_says_how_many_are_learnt_from():
     assert chosen(1000, splits=("train", "validation", "test"), minutes=1e6).minutes == pytest.approx(
-        1.25 * 1000 * 20 * 11 * 0.01 / 60
+        1.25 * (1000 * 20 * 11 + 5 * 100 * 6) * 0.01 / 60
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustpeft.records import StudyRecord
+from robustpeft.records import RunRecord, StudyRecord
 from robustpeft.report.study.summary import ArmSummary, GridSummary, Spread
 from robustpeft.report.wording import byte_text, condition_name, number_text
 
@@ -127,7 +127,7 @@ def task_table(grids: Sequence[GridSummary]) -> TextTable | None:
 
 
 def cost_table(grid: GridSummary) -> TextTable:
-    """Return what every arm costs: trained parameters, bytes on disk, seconds of tuning."""
+    """Return what every arm costs: trained parameters, bytes on disk, seconds of tuning, memory."""
     rows = []
     for summary in grid.arms:
         runs = summary.arm.whole
@@ -140,10 +140,22 @@ def cost_table(grid: GridSummary) -> TextTable:
                 head,
                 byte_text(runs[0].adapter_bytes),
                 spread_text(seconds),
+                _memory_text(runs),
             )
         )
-    heads = ("arm", "trained parameters", "of them in the head", "adapter on disk", "seconds of tuning")
+    heads = (
+        *("arm", "trained parameters", "of them in the head", "adapter on disk", "seconds of tuning"),
+        "memory at the most",
+    )
     return TextTable("What every arm costs", heads, tuple(rows))
+
+
+def _memory_text(runs: Sequence[RunRecord]) -> str:
+    """Return the largest peak of all seeds, and whose memory it is."""
+    run = max(runs, key=lambda run: run.peak_bytes)
+    if not run.peak_bytes:
+        return "not measured"
+    return f"{byte_text(run.peak_bytes)} {'of the GPU' if run.peak_of == 'cuda' else 'of the process'}"
 
 
 def marked(summary: ArmSummary) -> str:

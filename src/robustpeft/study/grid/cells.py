@@ -42,8 +42,12 @@ class Cell:
     @cached_property
     def identity(self) -> str:
         """The hash of everything that the result depends on: what has the same identity is never run twice."""
-        plain = {"layout": _LAYOUT, "recipe": to_plain(self.recipe, AXES), "audit": to_plain(self.audit, AXES)}
+        plain = {"layout": _LAYOUT, **self.plain()}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the recipe and the audit as JSON has them."""
+        return {"recipe": to_plain(self.recipe, AXES), "audit": to_plain(self.audit, AXES)}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -77,7 +77,7 @@ class Local(Executor):
 def _here(work: Work, jobs: Iterable[Job]) -> Iterator[Event]:
     for job in jobs:
         yield Event(job.cell.identity, "started", title=job.cell.title)
-        yield work(job)
+        yield work(replace(job, alone=False))
 
 
 def _hire(work: Work) -> tuple[Connection, SpawnProcess]:

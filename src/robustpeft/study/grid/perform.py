@@ -8,18 +8,20 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from robustpeft.study.audit_model import audit, describe_subject
 from robustpeft.study.grid.cells import Cell
+from robustpeft.study.grid.peak_memory import PeakMemory
 from robustpeft.study.grid.store import CellResult, Failure, Store
+from robustpeft.study.grid.task import Task
 from robustpeft.study.tune import load_pair, tune_recipe
 from robustpeft.training import NotFiniteError
 
 __all__ = ["Event", "Job", "Perform", "perform_cell", "work"]
 
-Perform = Callable[[Cell, Path, str], CellResult]
-"""Does an experiment in its directory, on a device."""
+Perform = Callable[[Any, Path, str], CellResult]
+"""Does a task of the kind that it knows, most often a `Cell`, in its directory, on a device."""
 
 _KEPT_OF_TRIALS = {".robustpeft", "metrics.jsonl", "recipe.yaml"}
 
@@ -29,16 +31,18 @@ class Job:
     """One experiment for a worker, which may be another process or machine.
 
     Args:
-        cell: The experiment.
+        cell: The experiment, or what else is to be done.
         store: Path of the store.
         device: Where to run.
         perform: What does it.
+        alone: Whether the process does nothing else, so that its memory is the experiment's.
     """
 
-    cell: Cell
+    cell: Task
     store: Path
     device: str
     perform: Perform
+    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,10 @@ def _work(store: Store, job: Job) -> Event:
 def _attempt(store: Store, job: Job) -> CellResult | Failure:
     try:
         store.describe(job.cell)
-        return job.perform(job.cell, store.directory(job.cell.identity), job.device)
+        memory = PeakMemory.begin(job.device, alone=job.alone)
+        found = job.perform(job.cell, store.directory(job.cell.identity), job.device)
+        peak, whose = memory.end()
+        return replace(found, peak_bytes=peak, peak_of=whose)
     except Exception as error:  # one experiment must not stop the others
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Failure(reason, traceback.format_exc())

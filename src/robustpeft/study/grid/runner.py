@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from robustpeft.records import ArmRecord, ContrastRecord, RunRecord, StudyRecord, write_study_record
@@ -15,9 +14,10 @@ from robustpeft.study.grid.executor import Executor
 from robustpeft.study.grid.local_executor import Local
 from robustpeft.study.grid.perform import Event, Job, Perform, perform_cell, work
 from robustpeft.study.grid.selection import choose, edges, trial_records
-from robustpeft.study.grid.stages import run_stages, stage_records
+from robustpeft.study.grid.stages import perform_stage, stage_records, stage_tasks
 from robustpeft.study.grid.store import Failure, Store
 from robustpeft.study.grid.study_file import Study
+from robustpeft.study.grid.task import Task
 
 __all__ = ["Place", "run_study", "summarise"]
 
@@ -73,7 +73,8 @@ def run_study(study: Study, place: Place, observer: Callable[[Event], None] | No
             runs += arm.runs(chosen)
     for event in _run_all(runs, place):
         _tell(observer, event)
-    run_stages(study, arms, store, place.device, partial(_tell, observer))
+    for event in _run_all(stage_tasks(study, arms, store), replace(place, perform=perform_stage)):
+        _tell(observer, event)
     record = summarise(study, place)
     write_study_record(record)
     return record
@@ -97,7 +98,7 @@ def summarise(study: Study, place: Place) -> StudyRecord:
     )
 
 
-def _run_all(cells: Sequence[Cell], place: Place) -> Iterator[Event]:
+def _run_all(cells: Sequence[Task], place: Place) -> Iterator[Event]:
     """Yield what happens to every experiment that is not done; wait for those that another process works on."""
     store = Store(place.store)
     waiting = {cell.identity: cell for cell in cells if store.state(cell.identity) != "done"}
@@ -141,4 +142,6 @@ def _run_record(cell: Cell, store: Store) -> RunRecord:
         result.adapter_bytes,
         result.seconds,
         result.diverged,
+        result.peak_bytes,
+        result.peak_of,
     )

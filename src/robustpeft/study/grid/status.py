@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from robustpeft.study.grid.cells import Arm, Cell, arms_of
 from robustpeft.study.grid.selection import choose, trial_records
+from robustpeft.study.grid.stages import failed_stages
 from robustpeft.study.grid.store import Store
 from robustpeft.study.grid.study_file import Study
 
@@ -50,7 +51,8 @@ def status(study: Study, store: Store, arms: Sequence[Arm] | None = None) -> tup
 
 def forgive(study: Study, store: Store) -> int:
     """Let what failed be tried again, and return how many experiments that are."""
-    return sum(store.forgive(identity) for identity in _known(study, store))
+    arms = arms_of(study)
+    return sum(store.forgive(identity) for identity in (*_known(study, store), *failed_stages(study, arms, store)))
 
 
 def clean(study: Study, store: Store) -> int:

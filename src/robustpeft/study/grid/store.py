@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robustpeft.records import write_json, write_text
-from robustpeft.study.axes import AXES
-from robustpeft.study.grid.cells import Cell
 from robustpeft.study.grid.claims import Claim, claim, is_claimed
-from robustpeft.types import to_plain
+from robustpeft.study.grid.peak_memory import Where
+from robustpeft.study.grid.task import Task
 
 __all__ = ["CellResult", "Failure", "State", "Store"]
 
@@ -48,6 +47,8 @@ class CellResult:
         seconds: Of tuning.
         audit_seconds: Of the audit.
         adapter_bytes: Size of what was trained, on disk.
+        peak_bytes: Of memory, at the most; 0 if it was not measured.
+        peak_of: Whose memory that is: ``process`` (all that is resident), ``cuda``, or nobody's.
         diverged: Why there is no model: the loss was not finite. Else empty.
     """
 
@@ -60,6 +61,8 @@ class CellResult:
     seconds: float
     audit_seconds: float = 0.0
     adapter_bytes: int = 0
+    peak_bytes: int = 0
+    peak_of: Where = ""
     diverged: str = ""
 
 
@@ -123,10 +126,9 @@ class Store:
         """Within the context the experiment is this process's alone; None if another works on it."""
         return claim(self.directory(identity))
 
-    def describe(self, cell: Cell) -> None:
+    def describe(self, task: Task) -> None:
         """Write what an experiment is."""
-        plain = {"recipe": to_plain(cell.recipe, AXES), "audit": to_plain(cell.audit, AXES)}
-        write_json(self.directory(cell.identity) / "experiment.json", plain)
+        write_json(self.directory(task.identity) / "experiment.json", task.plain())
 
     def finish(self, identity: str, result: CellResult) -> None:
         """Note that an experiment is done, also if it was thought lost meanwhile."""

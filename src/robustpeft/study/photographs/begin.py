@@ -37,6 +37,8 @@ __all__ = ["Begun", "begin"]
 
 DEFAULT_EPSILON = "4/255"
 DEFAULT_TIME = "1h"
+NEW_PHOTOS = "NEW_PHOTOS"
+"""Stands in a command for what only its reader knows: a photograph, or a folder of them."""
 _MOST_COUNTS = 12
 
 
@@ -96,7 +98,7 @@ def begin(
         for sentence in _of_mistakes(seen, mistakes):
             tell(sentence)
         network = choose_network(hardware, asked.checkpoint(), given.backbone)
-        _draw(seen, mistakes, network, hardware, stem)
+        _draw(seen, mistakes, network, hardware, stem, tell)
         tell(f"contact sheet: {_sheet_files(stem)[1]}")
         epsilon, minutes = asked.epsilon(), asked.minutes()
         pace = seconds_a_pass(network.backbone, hardware) if _is_here(hardware) else None
@@ -149,13 +151,23 @@ def _is_here(hardware: str) -> bool:
     return hardware == "cpu" or find_device("auto").type == hardware
 
 
-def _draw(seen: Survey, mistakes: Sequence[Mistake], network: Network, hardware: str, stem: Path) -> None:
+def _draw(
+    seen: Survey,
+    mistakes: Sequence[Mistake],
+    network: Network,
+    hardware: str,
+    stem: Path,
+    tell: Callable[[str], None],
+) -> None:
     named = [name for mistake in mistakes for name in (mistake.true, mistake.taken_for) if name is not None]
     shown = choose_photographs(seen, named)
     if not shown:
         raise UserError(f"none of the {seen.opened} files that were opened in {seen.root} can be read")
     at_hand = None if network.start else weights_at_hand(network.backbone)
     device = hardware if _is_here(hardware) else "cpu"
+    if at_hand is not None:
+        slow = "; on a CPU half a minute or so" if device == "cpu" else ""
+        tell(f"contact sheet: {at_hand.name} is attacked on {len(shown)} photographs{slow}")
     write_sheet(contact_sheet(seen.root, shown, at_hand, device=device), seen.root.resolve().name, stem)
 
 
@@ -204,6 +216,7 @@ def _commands(recipe: Path, hardware: str) -> tuple[str, ...]:
         shlex.join(["robustpeft", "tune", str(recipe), "--dry-run", *device]),
         shlex.join(["robustpeft", "tune", str(recipe), *device]),
         shlex.join(["robustpeft", "audit", run, "--undefended", *device]),
+        shlex.join(["robustpeft", "predict", run, NEW_PHOTOS, *device]),
     )
 
 

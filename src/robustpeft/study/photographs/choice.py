@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ __all__ = ["Choice", "Conditions", "choose"]
 # Epochs and steps of the adversary, most wanted first: more steps give an adversary that is harder to fool.
 _LADDER = ((20, 10), (20, 5), (20, 3), (15, 3), (10, 3), (10, 2), (7, 2), (5, 2))
 _WITHOUT_A_CLOCK = (20, 5)
-_SLACK = 1.25  # validation, decoding, the branches' own cost: a dry run measures them, this does not
+_SLACK = 1.25  # decoding, the branches' own cost: a dry run measures them, this does not
 _LEAST_IMAGES = 64
 
 
@@ -45,6 +45,33 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class _Course:
+    """How tuning goes, as far as its time depends on it.
+
+    Args:
+        images: Photographs to train on.
+        epochs: Times that each is learnt from.
+        steps: Of the adversary.
+        looks: How often the validation photographs are looked at.
+        looked_at: At how many of them.
+        look_steps: Of the adversary then.
+    """
+
+    images: int
+    epochs: int
+    steps: int
+    looks: int
+    looked_at: int
+    look_steps: int
+
+    def minutes(self, seconds_a_pass: float) -> float:
+        """Return how long it takes, about, if a forward and a backward of one image take so many seconds."""
+        learning = self.images * self.epochs * (self.steps + 1)
+        looking = self.looks * self.looked_at * (self.look_steps + 1)
+        return _SLACK * (learning + looking) * seconds_a_pass / 60
+
+
+@dataclass(frozen=True)
 class Choice:
     """A recipe and why it is so.
 
@@ -61,25 +88,26 @@ class Choice:
 
 def choose(survey: Survey, network: Network, conditions: Conditions) -> Choice:
     """Return a recipe for the photographs of a survey."""
-    images = _to_train_on(survey)
-    epochs, steps, used, why = _fitted(images, len(survey.content.classes), conditions)
+    images, validation = _to_train_on(survey), _to_validate_on(survey)
+    course, why = _fitted(images, validation, len(survey.content.classes), conditions)
+    used = course.images
     batch = min(64 if conditions.hardware == "cuda" else 16, max(2, used // 8))
     large = conditions.hardware == "cuda"
     recipe = Recipe(
         backbone=network.backbone,
         data=Folder(str(survey.root.resolve()), skip_broken=bool(survey.broken)),
         method=FullLoRA(r=24 if large else 8),
-        objective=PgdAt(PGD(steps=steps, keep="last")),
+        objective=PgdAt(PGD(steps=course.steps, keep="last")),
         threat=Linf(conditions.epsilon),
         training=TrainingPlan(
-            epochs=epochs,
+            epochs=course.epochs,
             batch_size=batch,
             learning_rate=3e-3,
             precision="auto" if large else "float32",
             epsilon_ramp=EpsilonRamp(0.0, 0.5),
-            validations=min(5, epochs),
-            selection_attack=PGD(steps=10 if large else 5),
-            selection_images=500 if large else 100,
+            validations=course.looks,
+            selection_attack=PGD(steps=course.look_steps),
+            selection_images=course.looked_at,
             train_images=used if used < images else None,
         ),
         augment=Augment(),
@@ -97,7 +125,8 @@ def choose(survey: Survey, network: Network, conditions: Conditions) -> Choice:
         "objective.attack": why,
         "training.train_images": why,
     }
-    return Choice(recipe, reasons, _minutes(used, epochs, steps, conditions))
+    each = conditions.seconds_a_pass
+    return Choice(recipe, reasons, None if each is None else course.minutes(each))
 
 
 def _to_train_on(survey: Survey) -> int:
@@ -110,33 +139,41 @@ def _to_train_on(survey: Survey) -> int:
     return round(pool * (1 - sum(share for name, share in missing if name not in content.split_names)))
 
 
-def _fitted(images: int, classes: int, conditions: Conditions) -> tuple[int, int, int, str]:
-    """Return epochs, steps, photographs to train on, and why."""
-    if conditions.seconds_a_pass is None:
+def _to_validate_on(survey: Survey) -> int:
+    """Return how many photographs there will be to choose the best epoch on."""
+    content = survey.content
+    if "validation" in content.split_names:
+        return sum(image.split == "validation" for image in content.images)
+    pool = [image for image in content.images if image.split in ("", "train")]
+    return round(len(pool) * VALIDATION_SHARE)
+
+
+def _fitted(images: int, validation: int, classes: int, conditions: Conditions) -> tuple[_Course, str]:
+    """Return the course that the time allows, and why."""
+    large, each = conditions.hardware == "cuda", conditions.seconds_a_pass
+    looked_at, look_steps = (500, 10) if large else (100, 5)
+    if each is None:
         epochs, steps = _WITHOUT_A_CLOCK
-        return epochs, steps, images, f"not timed: this machine has no {conditions.hardware}; --dry-run there tells"
+        course = _Course(images, epochs, steps, min(5, epochs), looked_at, look_steps)
+        return course, f"not timed: this machine has no {conditions.hardware}; --dry-run there tells"
     for epochs, steps in _LADDER:
-        if (needed := _minutes(images, epochs, steps, conditions) or 0.0) <= conditions.minutes:
-            return epochs, steps, images, _because(images, epochs, steps, needed, conditions)
-    epochs, steps = _LADDER[-1]
-    one = _minutes(1, epochs, steps, conditions) or math.inf
-    used = min(images, max(int(conditions.minutes / one), _LEAST_IMAGES, 8 * classes))
-    needed = _minutes(used, epochs, steps, conditions) or 0.0
-    said = _because(used, epochs, steps, needed, conditions)
-    return epochs, steps, used, said if needed <= conditions.minutes else f"{said}; fewer would teach nothing"
+        course = _Course(images, epochs, steps, min(5, epochs), min(looked_at, max(validation, 1)), look_steps)
+        if course.minutes(each) <= conditions.minutes:
+            return dataclasses.replace(course, looked_at=looked_at), _because(course, each, conditions)
+    # Less to learn from, and fewer looks, or looking would take longer than learning.
+    few = dataclasses.replace(course, images=1, looks=2, looked_at=min(32, max(validation, 1)))
+    looking = dataclasses.replace(few, images=0).minutes(each)
+    fitting = int((conditions.minutes - looking) / (few.minutes(each) - looking))
+    course = dataclasses.replace(few, images=min(images, max(fitting, _LEAST_IMAGES, 8 * classes)))
+    said = _because(course, each, conditions)
+    return course, said if course.minutes(each) <= conditions.minutes else f"{said}; fewer would teach nothing"
 
 
-def _minutes(images: int, epochs: int, steps: int, conditions: Conditions) -> float | None:
-    if conditions.seconds_a_pass is None:
-        return None
-    return _SLACK * images * epochs * (steps + 1) * conditions.seconds_a_pass / 60
-
-
-def _because(images: int, epochs: int, steps: int, minutes: float, conditions: Conditions) -> str:
-    each = conditions.seconds_a_pass or 0.0
+def _because(course: _Course, each: float, conditions: Conditions) -> str:
     return (
-        f"{images} photographs x {epochs} epochs x {steps + 1} passes of {each:.2g} s, and a quarter for the rest, "
-        f"are about {_time(minutes)} of your {_time(conditions.minutes)}"
+        f"{course.images} photographs x {course.epochs} epochs x {course.steps + 1} passes of {each:.2g} s, "
+        f"{course.looks} looks at {course.looked_at} others, and a quarter for the rest, are about "
+        f"{_time(course.minutes(each))} of your {_time(conditions.minutes)}"
     )
 
 

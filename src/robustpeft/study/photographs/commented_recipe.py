@@ -41,7 +41,7 @@ _MEANINGS = {
     "objective.attack": "How they are found. Every step costs as much as a step of ordinary training.",
     "threat": "What the attacker may do.",
     "threat.norm": "Change every channel of every pixel by at most epsilon.",
-    "threat.epsilon": "How much that is, of the range from black (0) to white (1): chosen on the contact sheet.",
+    "threat.epsilon": "How much that is, of the range from black (0) to white (1): the contact sheet shows it.",
     "training": "How the parameters are moved.",
     "training.epochs": "Times that every photograph is learnt from.",
     "training.batch_size": "Photographs a step. Where memory runs out, halve it.",
