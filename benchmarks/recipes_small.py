@@ -80,7 +80,7 @@ def run(name: str, changes: tuple[str, ...], directory: Path, images: int) -> No
     found = []
     for model in (load(directory), load_undefended(directory, data, "cpu")[1]):
         record = audit(model, data, plan=plan)
-        found += [record["clean"].correct, record.of("attack")[-1].correct]
+        found += [record["clean"].correct, record.of("attack", "pgd")[-1].correct]
     cells = [f"{rate.count}/{rate.n}" for rate in found]
     plain = to_plain(dataclasses.replace(recipe), ())
     what = f"{Path(plain['data']['test']).stem} at {threat}"
