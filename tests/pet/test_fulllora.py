@@ -14,6 +14,14 @@ def test_the_count_is_the_one_in_the_docstring(build):
     blocks, patches = (18 * r * d + 18 * d) * depth, r * (3 * p**2 + d) + 6 * p**2
     assert FullLoRA(r=r).count(model) == blocks + patches
     assert FullLoRA(r=r, patch_embed=False).count(model) == blocks
+    assert FullLoRA(r=r, affine=False).count(model) == blocks + patches - 18 * d * depth - 6 * p**2
+    assert FullLoRA(r=r, norm="none").count(model) == FullLoRA(r=r, affine=False).count(model)
+
+
+def test_a_scaling_that_means_nothing_is_refused():
+    for alpha in (0, -1.0, float("nan")):
+        with pytest.raises(UserError, match="alpha"):
+            FullLoRA(r=2, alpha=alpha)
 
 
 @given(switches=st.lists(st.booleans(), min_size=7, max_size=7).filter(any))

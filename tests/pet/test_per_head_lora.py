@@ -57,6 +57,13 @@ def test_a_rank_above_the_width_of_a_head_is_refused(model):
         PerHeadLoRA(r=17).attach(model)
 
 
+def test_every_layer_starts_from_values_of_its_own(model):
+    handle = PerHeadLoRA(r=2).attach(model)
+    starts = [value for name, value in handle.state().items() if ".A." in name]
+    assert len(starts) == 4
+    assert len({tuple(start.flatten().tolist()) for start in starts}) == 4
+
+
 def test_an_attention_that_does_not_say_its_heads_is_refused(model):
     del model.network.blocks[1].attn.num_heads
     with pytest.raises(UserError, match=r"around blocks.1.attn.qkv does not say its num_heads"):
