@@ -17,6 +17,7 @@ import json
 import shutil
 from pathlib import Path
 
+from robustpeft.errors import UserError
 from robustpeft.records import read_record, read_study_record, write_json, write_record, write_study_record
 from robustpeft.records.distance_record import DISTANCE_FILE
 from robustpeft.records.transfer_record import TRANSFER_FILE
@@ -46,7 +47,9 @@ def main() -> None:
 
 def keep_study(directory: Path, results: Path) -> Path:
     """Copy what a study found into a directory of its name below `results`, and return that."""
-    study, place = read_study_record(directory), results / directory.name
+    study, place = read_study_record(directory), results / directory.resolve().name
+    if place.resolve() == directory.resolve():
+        raise UserError(f"{directory} is what was kept of a study; give the directory of the study itself")
     shutil.rmtree(place, ignore_errors=True)
     for run in (run for arm in study.arms for run in arm.whole):
         record = dataclasses.replace(study.audit(run), gallery=(), adversarial=())

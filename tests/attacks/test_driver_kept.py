@@ -70,7 +70,7 @@ def test_observers_hear_how_far_it_is(model, split):
         ({"snapshot_share": 0.0}, r"in \(0, 1\]; got 0"),
         ({"snapshot_share": 1.5}, r"in \(0, 1\]; got 1.5"),
         ({"keep_images": "all"}, "needs a directory"),
-        ({"keep_images": "some"}, "must be none, first or all; got 'some'"),
+        ({"keep_images": "some"}, "must be 'none', 'first' or 'all'; got 'some'"),
     ],
     ids=str,
 )

@@ -71,6 +71,7 @@ def study(
     where = executor_of(asked, executor, given | dict(map(read_setting, fields or ())))
     options = ["--output", str(output), *(["--scale", scale] if scale else [])]
     options += ["--workers", str(workers)] if executor == "local" else ["--executor", executor]
+    options += [] if device == "auto" else ["--device", device]
     options += [] if address is None else ["--address", address]
     options += [word for field in fields or () for word in ("--with", field)]
     options += [word for setting in settings or () for word in ("--set", setting)]
@@ -106,8 +107,10 @@ def _run(asked: Study, place: Place, *, again: bool) -> None:
     except KeyboardInterrupt:
         leave(f"interrupted; what is done is kept: go on with\n  {place.command}", INTERRUPTED)
     failed = sum(bool(run.failed) for arm in record.arms for run in arm.runs)
-    if failed:
-        print(f"{failed} runs have no result; see the report, and: robustpeft study retry")
+    unanswered = sum(bool(stage.failed) for stage in record.stages)
+    for count, what in ((failed, "runs have no result"), (unanswered, "transfers and distances have no answer")):
+        if count:
+            print(f"{count} {what}; see the report, and: robustpeft study retry")
     _report(asked, place)
 
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.pet import FullLoRA, LoRA
 from robustpeft.study.grid import Cell, Contrast, Study, arms_of
@@ -93,6 +94,13 @@ def test_the_identity_is_of_what_the_result_depends_on_and_of_nothing_else():
     others.append(Cell(recipe, arms_of(study())[0].audit))
     assert len({cell.identity, *(other.identity for other in others)}) == 5
     assert pickle.loads(pickle.dumps(cell)).identity == cell.identity
+
+
+def test_what_lies_in_a_store_keeps_its_name():
+    """A change here makes every experiment of every store be run again: then `_LAYOUT` says so."""
+    recipe, plan = read_recipe("lora-digits"), AuditPlan(epsilons=(0.1,))
+    assert Cell(recipe, plan).identity == "d338139be909016c"
+    assert Cell(dataclasses.replace(recipe, audit=plan), None).identity == "64f25b0c06e0271e"
 
 
 def test_a_technique_of_ones_own_is_named_by_module_and_class(tmp_path, monkeypatch):

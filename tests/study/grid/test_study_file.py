@@ -1,7 +1,9 @@
 import pytest
 
+from robustpeft.attacks import AutoAttack
 from robustpeft.errors import UserError
 from robustpeft.study.grid import Contrast, arms_of, read_study, shipped_studies
+from robustpeft.study.recipe import blanks
 
 TEXT = """
 question: Which?
@@ -92,9 +94,29 @@ def test_shipped_studies_have_every_scale_and_every_arm_is_a_recipe(name, scale)
     elif name == "vtab-1k":
         assert all(arm.recipe.data.root == "CHANGE-ME" for arm in arms)
         assert scale != "paper" or len({arm.recipe.data.task for arm in arms}) == 19
-    else:
-        assert {arm.grid for arm in arms} == {"main", "ablations", "motivation"}
-        assert study.distances
+
+
+@pytest.mark.parametrize(
+    ("scale", "grids"),
+    [
+        ("smoke", {"main", "ablations", "motivation"}),
+        ("digits", {"main"}),
+        ("ablations", {"ablations", "motivation"}),
+        ("cpu", {"main"}),
+        ("gpu", {"main"}),
+        ("paper", {"main", "ablations", "motivation"}),
+    ],
+)
+def test_the_second_papers_study_asks_at_every_scale_what_that_can_carry(scale, grids):
+    arms, study = arms_of(read_study("fulllora", scale)), read_study("fulllora", scale)
+    assert {arm.grid for arm in arms} == grids
+    assert bool(study.distances) == ("motivation" in grids)
+    assert len(study.seeds) >= 3 or scale == "smoke"
+    if scale in ("cpu", "gpu"):
+        assert blanks(arms[0].recipe) == ("data.train",)
+    if scale in ("digits", "cpu", "gpu"):  # what carries a claim is judged by AutoAttack, beside the undefended model
+        assert arms[0].label == "undefended"
+        assert all(AutoAttack() in arm.audit.attacks for arm in arms)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))

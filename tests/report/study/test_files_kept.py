@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from robustpeft.errors import UserError
 from robustpeft.records import read_study_record, write_study_record
 from robustpeft.report.study.findings import findings
 from robustpeft.report.study.summary import summarise_grids
@@ -40,6 +41,15 @@ def test_keeping_it_again_leaves_nothing_of_before(study, kept, tmp_path):
     (kept / "store" / "old").mkdir()
     script("keep_results").keep_study(study.directory, tmp_path / "kept")
     assert not (kept / "store" / "old").exists()
+
+
+def test_only_what_bears_its_name_is_replaced(study, kept, tmp_path, monkeypatch):
+    keep = script("keep_results").keep_study
+    monkeypatch.chdir(study.directory)
+    assert keep(Path(), tmp_path / "kept") == kept
+    with pytest.raises(UserError, match="give the directory of the study itself"):
+        keep(kept, tmp_path / "kept")
+    assert read_study_record(kept).name == "mine"
 
 
 def test_the_document_shows_findings_tables_and_figures_that_are_there(kept, monkeypatch):
