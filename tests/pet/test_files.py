@@ -52,8 +52,11 @@ def test_in_a_fresh_model_the_logits_are_the_same_bit_for_bit(build, images, sha
 
 
 def test_only_trained_tensors_are_written_the_head_among_them(saved):
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
+    with safe_open(saved / WEIGHTS, framework="pt") as file:
+        assert file.metadata() == {"format": "pt"}  # which other libraries ask for
     names = load_file(saved / WEIGHTS).keys()
     assert {"head.weight", "head.bias"} <= names
     assert all(".adapter." in name or name.startswith("head.") for name in names)
