@@ -104,6 +104,7 @@ def test_shipped_studies_have_every_scale_and_every_arm_is_a_recipe(name, scale)
         ("ablations", {"ablations", "motivation"}),
         ("cpu", {"main"}),
         ("gpu", {"main"}),
+        ("gpu-224", {"main"}),
         ("paper", {"main", "ablations", "motivation"}),
     ],
 )
@@ -112,9 +113,9 @@ def test_the_second_papers_study_asks_at_every_scale_what_that_can_carry(scale, 
     assert {arm.grid for arm in arms} == grids
     assert bool(study.distances) == ("motivation" in grids)
     assert len(study.seeds) >= 3 or scale == "smoke"
-    if scale in ("cpu", "gpu"):
+    if scale in ("cpu", "gpu", "gpu-224"):
         assert blanks(arms[0].recipe) == ("data.train",)
-    if scale in ("digits", "cpu", "gpu"):  # what carries a claim is judged by AutoAttack, beside the undefended model
+    if scale in ("digits", "cpu", "gpu", "gpu-224"):  # what carries a claim is judged by AutoAttack, beside the undefended model
         assert arms[0].label == "undefended"
         assert all(AutoAttack() in arm.audit.attacks for arm in arms)
 
