@@ -3,10 +3,14 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from robustpeft.attacks import PGD
-from robustpeft.auditing import AuditPlan, run_audit
+from robustpeft.attacks.kept_images import list_kept_images
+from robustpeft.auditing import AuditPlan, Commons, Place, run_audit
+from robustpeft.data.image_store import InMemory
 from robustpeft.records import attacker_ladder
 
 METHOD = {"name": "toy"}
@@ -49,13 +53,14 @@ class Tuned(nn.Module):
 
 @pytest.fixture
 def audit(make_split, make_data, subject):
-    def run(model, plan=PLAN, method=METHOD):
+    def run(model, plan=PLAN, method=METHOD, place=None):
         split = make_split(n=60)
         (batch,) = split.batches(60)
         with torch.no_grad():
             labels = model(batch.images).argmax(dim=1)
         named = dataclasses.replace(subject, method=method)
-        return run_audit(model, dataclasses.replace(split, labels=labels), plan, subject=named, data=make_data())
+        labelled = dataclasses.replace(split, labels=labels)
+        return run_audit(model, labelled, plan, subject=named, data=make_data(), place=place)
 
     return run
 
@@ -101,3 +106,48 @@ def test_where_it_is_not_asked_for_it_is_not_measured(audit, make_linear, plan, 
 
 def test_a_model_without_a_switch_has_no_public_network(audit, make_linear):
     assert [m.name for m in audit(make_linear(2)).of("attack")] == ["pgd", "pgd"]
+
+
+def test_what_others_broke_already_is_not_kept_a_second_time(audit, make_linear, tmp_path):
+    record = audit(Tuned(make_linear(2), 0.0), place=Place(tmp_path))
+    assert record["transfer@linf:0.01"].correct.count < 60
+    kept = [(stage, image) for stage, image, _ in list_kept_images(tmp_path)]
+    elsewhere = {image for stage, image in kept if not stage.startswith("transfer@")}
+    assert elsewhere
+    assert not [image for stage, image in kept if stage.startswith("transfer@") and image in elsewhere]
+
+
+@pytest.fixture
+def in_company(make_split, make_data, subject, make_linear, tmp_path):
+    """Audit one model beside others of its network, on images whose pixels may be replaced."""
+    split, model = make_split(n=60), Tuned(make_linear(2), 0.3)
+    with torch.no_grad():
+        split = dataclasses.replace(split, labels=model(next(iter(split.batches(60))).images).argmax(dim=1))
+
+    def run(pixels=None, *, alone=False):
+        chosen = split if pixels is None else dataclasses.replace(split, store=InMemory(pixels))
+        commons = None if alone else Commons(tmp_path, "the same network")
+        named = dataclasses.replace(subject, method=METHOD)
+        return run_audit(model, chosen, PLAN, subject=named, data=make_data(), place=Place(commons=commons))
+
+    run.pixels = torch.stack([split[place] for place in range(60)])
+    return run
+
+
+def test_images_of_the_same_names_and_other_pixels_have_a_shelf_of_their_own(in_company):
+    in_company()
+    mirrored = in_company.pixels.flip(-1)
+    record, alone = in_company(mirrored), in_company(mirrored, alone=True)
+    transfer, fresh = record["transfer@linf:0.01"], alone["transfer@linf:0.01"]
+    assert (transfer.correct, transfer.forwards, transfer.note) == (fresh.correct, fresh.forwards, fresh.note)
+    assert [row.predictions for row in record.rows] == [row.predictions for row in alone.rows]
+
+
+def test_a_point_on_the_shelf_that_lies_outside_the_ball_is_not_believed(in_company, tmp_path):
+    in_company()
+    for path in tmp_path.glob("*/adversarial-*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            stage = file.metadata()
+        save_file({name: 1 - point for name, point in load_file(path).items()}, path, metadata=stage)
+    with pytest.raises(RuntimeError, match="from an earlier audit of the same pass left the ball"):
+        in_company()

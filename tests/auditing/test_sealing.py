@@ -8,7 +8,7 @@ import torch
 from robustpeft.attacks import FGSM, PGD
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.conditions import conditions_of
-from robustpeft.auditing.sealing import pixel_digest, plan_of, seal_audit
+from robustpeft.auditing.sealing import pixel_digest, plan_of, seal_audit, smallest_counts
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.errors import UserError
@@ -61,6 +61,17 @@ def test_equal_plans_have_one_seal(sealed):
     assert sealed(plan=written_out) == sealed()
     whole, real = (dataclasses.replace(PLAN, norm="l2", epsilons=(1, radius)) for radius in (2, 2.0))
     assert sealed(plan=whole).digest == sealed(plan=real).digest
+
+
+def test_a_seal_says_that_what_fmn_finds_counts_and_is_the_same_plan_again(sealed):
+    plan = dataclasses.replace(PLAN, minimal_norms=True, perturbations=(), corruptions=())
+    seal = sealed(plan=plan)
+    assert smallest_counts(seal)
+    assert plan_of(seal).minimal_norms is True
+    earlier = dataclasses.replace(seal, plan=dict(seal.plan) | {"minimal_norms": True})
+    assert not smallest_counts(earlier)
+    assert plan_of(earlier) == plan_of(seal)
+    assert sealed().plan["minimal_norms"] is False
 
 
 @pytest.mark.parametrize(

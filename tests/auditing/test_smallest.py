@@ -1,11 +1,13 @@
 import dataclasses
+import time
 from typing import ClassVar
 
 import pytest
 import torch
 
 from robustpeft.attacks import FGSM, Course, Query, Search, State
-from robustpeft.auditing import AuditPlan, Place, run_audit
+from robustpeft.attacks.minimal_norm import smallest_found
+from robustpeft.auditing import AuditPlan, Place, run_audit, smallest
 from robustpeft.auditing.kept_files import pack_images
 from robustpeft.records import norm_distribution
 from robustpeft.report.worst_case import MainThreat, worst_case
@@ -93,6 +95,18 @@ def test_what_it_finds_within_a_radius_belongs_to_the_worst_case(norm, make_line
     assert turned > 0
     case = worst_case(record, MainThreat(norm, epsilons[-1]))
     assert case.correct.count == sum(row.smallest > epsilons[-1] for row in record.rows)
+
+
+def test_no_second_is_counted_twice(make_linear, make_split, make_data, subject, monkeypatch):
+    def slowly(*given, **named):
+        time.sleep(0.2)
+        return smallest_found(*given, **named)
+
+    monkeypatch.setattr(smallest, "smallest_found", slowly)
+    plan = dataclasses.replace(PLAN, epsilons=(0.005, 0.02), attacks=(Idle(),), batch_size=40)
+    record = run_audit(make_linear(2), make_split(n=40), plan, subject=subject, data=make_data())
+    assert record.minimal.seconds >= 0.2
+    assert 0 < sum(m.seconds for m in record.of("attack", "fmn")) < 0.2  # the judge alone
 
 
 def test_what_it_found_is_kept_for_whoever_wants_to_verify(make_linear, make_split, make_data, subject, tmp_path):

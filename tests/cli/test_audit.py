@@ -214,6 +214,22 @@ def test_ctrl_c_says_where_it_stands_and_the_same_command_goes_on(
     assert type_in(*words).status == 0
 
 
+def test_ctrl_c_under_overwrite_does_not_promise_that_finished_models_are_left_alone(
+    place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robustpeft.auditing import run
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "find_smallest", interrupt)
+    ended = type_in("audit", place.run(), "--overwrite", "--device", "cpu")
+    assert ended.status == 130
+    said = " ".join(ended.err.split())
+    assert "every result so far is kept" not in said
+    assert "the results of this model are kept, but --overwrite audits any before it again: go on with" in said
+
+
 def test_ctrl_c_before_anything_was_measured_is_as_calm(
     place: Any, type_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,3 +162,32 @@ def test_a_sibling_on_other_images_is_refused(shared_place, runs, digits, tmp_pa
     changes = CHANGES | {"siblings": [str(shared_place / "fulllora")], "images": 20}
     with pytest.raises(UserError, match="audit of other images"):
         audit_runs(runs[1:], tmp_path / "out", AuditRequest(data=digits, changes=changes))
+
+
+def test_only_what_this_call_put_on_its_way_is_deleted(runs, digits, tmp_path):
+    of_others = [tmp_path / ".shared" / name for name in ("thesis.txt", "0123456789abcdef/shelf")]
+    of_others[1].parent.mkdir(parents=True)
+    for path in of_others:
+        path.write_text("mine")
+    asked = AuditRequest(data=digits, changes=CHANGES | {"attacks": ["fgsm"], "gallery": 0})
+    audit_runs(runs[:1], tmp_path, dataclasses.replace(asked, alone=True))
+    assert all(path.exists() for path in of_others)
+    shelves = []
+    audit_runs(runs, tmp_path, asked, lambda *_: shelves.extend((tmp_path / ".shared").glob("*/*/look.safetensors")))
+    assert shelves
+    assert sorted(p for p in (tmp_path / ".shared").rglob("*") if p.is_file()) == sorted(of_others)
+
+
+@pytest.mark.parametrize(("epsilon", "taken"), [(0.05, False), (1e-6, True)], ids=["something broke", "nothing did"])
+def test_a_record_without_the_images_that_are_wanted_now_is_not_taken_as_it_is(runs, digits, tmp_path, epsilon, taken):
+    changes = CHANGES | {"attacks": ["fgsm"], "epsilons": [epsilon], "gallery": 0, "transfer": False}
+    forgetful = AuditRequest(data=digits, changes=changes | {"keep_images": False})
+    (first,) = audit_runs(runs[:1], tmp_path, forgetful)
+    assert not first.adversarial
+    asked = AuditRequest(data=digits, changes=changes)
+    if taken:
+        assert audit_runs(runs, tmp_path, asked)[0] == first
+    else:
+        with pytest.raises(UserError, match="holds an audit already"):
+            audit_runs(runs, tmp_path, asked)
+        assert audit_runs(runs, tmp_path, dataclasses.replace(asked, overwrite=True))[0].adversarial

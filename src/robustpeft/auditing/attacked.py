@@ -133,7 +133,7 @@ def keep_beside(attacked: Attacked, findings: Findings | None, who: str) -> Call
         who: Found the others.
 
     Returns:
-        Called with the id of an image, the number of the radius and the adversarial image (3, h, w).
+        Called with the id of an image, the number of the radius (-1: the last) and the adversarial image (3, h, w).
     """
     directory = _kept_in(attacked)
     if directory is None or findings is None:
@@ -141,7 +141,7 @@ def keep_beside(attacked: Attacked, findings: Findings | None, who: str) -> Call
     files = KeptImages(directory, 0)
 
     def keep(image: int, threat: int, point: Tensor) -> None:
-        if findings.worst(image, threat) is None:
+        if findings.worst(image, threat % len(attacked.plan.threats)) is None:
             files.save(f"{who}@{attacked.plan.threats[threat]}", {image: point})
 
     return keep

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from robustpeft.attacks import PGD
+from robustpeft.attacks.containment import check_within
 from robustpeft.auditing.commons import Commons, Shelf
 from robustpeft.auditing.conditions import Condition
 from robustpeft.auditing.measure import Outcome, Setting
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.progress import Pace
-from robustpeft.records import Subject
+from robustpeft.records import Seal, Subject
 from robustpeft.types import Attackable, Classifier, Threat, attack_view
 
 __all__ = ["borrowed_condition", "measure_borrowed", "shelf_of"]
@@ -49,11 +50,11 @@ def borrowed_condition(plan: AuditPlan, subject: Subject) -> Condition | None:
     return Condition(f"transfer@{str(threat).replace(' ', ':')}", _ATTACK, threat, source="transfer")
 
 
-def shelf_of(commons: Commons | None, condition: Condition, setting: Setting, by: str) -> Shelf | None:
+def shelf_of(commons: Commons | None, condition: Condition, setting: Setting, seal: Seal) -> Shelf | None:
     """Return where audits of the same public network keep the images of this condition; None if nothing is shared."""
     if commons is None or condition.threat is None:
         return None
-    return commons.shelf(by, setting, _ATTACK, condition.threat)
+    return commons.shelf(seal, setting, _ATTACK, condition.threat)
 
 
 def measure_borrowed(
@@ -130,8 +131,11 @@ def _points(
     for places in _batches(right[met], setting.width):
         assert shelf is not None
         found = [known[int(ids[place])] for place in places.tolist()]
-        images = [shelf.read(path, int(ids[place])) for (path, _), place in zip(found, places.tolist(), strict=True)]
-        yield places, torch.stack(images).to(setting.device), sum(not theirs for _, theirs in found)
+        kept = [shelf.read(path, int(ids[place])) for (path, _), place in zip(found, places.tolist(), strict=True)]
+        points = torch.stack(kept).to(setting.device)
+        batch = next(iter(setting.split.subset(places).batches(len(places), device=setting.device)))
+        check_within(points, batch.images, threat, "an image from an earlier audit of the same pass")
+        yield places, points, sum(not theirs for _, theirs in found)
 
 
 def _batches(places: Tensor, width: int) -> Iterator[Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from robustpeft.attacks import Attack
 from robustpeft.attacks.kept_images import KeptImages, list_kept_images, read_kept_image
 from robustpeft.auditing.measure import Setting
+from robustpeft.records import Seal
 from robustpeft.types import Threat
 
 __all__ = ["Commons", "Place", "Shelf"]
@@ -36,19 +37,20 @@ class Commons:
     directory: Path
     network: str
 
-    def shelf(self, by: str, setting: Setting, attack: Attack, threat: Threat) -> Shelf:
+    def shelf(self, seal: Seal, setting: Setting, attack: Attack, threat: Threat) -> Shelf:
         """Return the place of this network, these images and this attack; whatever has influence has another place.
 
         Args:
-            by: The audit that asks, by the digest of its seal.
-            setting: Images, seed, width.
+            seal: Of the audit that asks; it knows the pixels, of which ids and labels say nothing.
+            setting: Seed, width, device.
             attack: What is done to the images.
             threat: Norm and radius.
         """
-        what = (self.network, setting.split.digest, setting.seed, setting.width, setting.device.type, attack, threat)
+        images = (seal.data, seal.pixels)
+        what = (self.network, images, setting.seed, setting.width, setting.device.type, attack, threat)
         folder = self.directory / hashlib.sha256(repr(what).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        return Shelf(folder, by)
+        return Shelf(folder, seal.digest)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Shelf:
 
     Args:
         folder: Where they lie.
-        by: The audit that asks.
+        by: The audit that asks, by the digest of its seal.
     """
 
     folder: Path

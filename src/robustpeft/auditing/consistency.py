@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Findings
 from robustpeft.auditing.attacked import attack_places, attack_plan
 from robustpeft.auditing.borrowed import borrowed_condition
-from robustpeft.auditing.conditions import conditions_of
+from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.kept_files import file_digest
 from robustpeft.auditing.plan import AuditPlan
-from robustpeft.auditing.sealing import plan_of
+from robustpeft.auditing.sealing import plan_of, smallest_counts
 from robustpeft.auditing.siblings import sibling_conditions
 from robustpeft.auditing.smallest import minimal_conditions
 from robustpeft.errors import UserError
@@ -27,8 +28,6 @@ from robustpeft.records.verification import Finding, Outcome
 from robustpeft.types import to_plain
 
 __all__ = ["Dossier", "check_consistency"]
-
-_AS_MEASURED = ("key", "kind", "name", "settings", "threat")
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,16 @@ def _plan(dossier: Dossier) -> Finding:
         return Finding("plan", "unchecked", str(error))
     if (borrowed := borrowed_condition(plan, record.subject)) is not None:
         conditions = (*conditions, borrowed)
-    conditions = (*conditions, *sibling_conditions(plan), *minimal_conditions(plan))
+    assert record.seal is not None  # there is a plan
+    minimal = minimal_conditions(plan)
+    if not smallest_counts(record.seal) and not {m.key for m in record.measurements} & {c.key for c in minimal}:
+        minimal = ()  # an earlier version, which counted what FMN found apart
+    conditions = (*conditions, *sibling_conditions(plan), *minimal)
     sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
-    measured = [tuple(getattr(m, field) for field in _AS_MEASURED) for m in record.measurements]
+    by_key = {c.key: c for c in conditions}
+    measured = [
+        (m.key, m.kind, m.name, m.settings, _whole_threat(m.threat, by_key.get(m.key))) for m in record.measurements
+    ]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]
     wrong = [entry[0] for entry in plain[1] if entry not in plain[0]]
     left_out = [entry[0] for entry in plain[0] if entry[0] not in {mine[0] for mine in plain[1]}]
@@ -119,6 +125,15 @@ def _plan(dossier: Dossier) -> Finding:
     if left_out:
         return Finding("plan", "refuted", f"sealed, but not in the record: {', '.join(left_out)}")
     return Finding("plan", "confirmed", f"all {len(sealed)} conditions that were sealed were measured, and no others")
+
+
+def _whole_threat(said: Mapping[str, Any] | None, condition: Condition | None) -> Mapping[str, Any] | None:
+    """Return a threat with the fields that an earlier version did not write, where what was sealed is their default."""
+    if said is None or condition is None or condition.threat is None or condition.plain_threat is None:
+        return said
+    threat, plain = condition.threat, condition.plain_threat
+    defaults = {f.name: plain[f.name] for f in dataclasses.fields(threat) if getattr(threat, f.name) == f.default}
+    return defaults | dict(said)
 
 
 def _plain(value: Any) -> Any:

@@ -96,7 +96,7 @@ def run_audit(
     findings = inspection.keepsake.findings
     if borrowed is not None and isinstance(model, Attackable):
         keep = keep_beside(attacked, findings, "transfer")
-        shelf = shelf_of(place.commons, borrowed, setting, seal.digest)
+        shelf = shelf_of(place.commons, borrowed, setting, seal)
         outcomes[borrowed] = measure_borrowed(borrowed, model, setting, clean, pace, keep, shelf)
     smallest = find_smallest(model, plan, setting, clean, findings, keep_beside(attacked, findings, "minimal"))
     outcomes |= smallest.outcomes

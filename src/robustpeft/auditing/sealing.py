@@ -21,11 +21,12 @@ from robustpeft.perturbations import PERTURBATIONS, Perturbation
 from robustpeft.records import Seal
 from robustpeft.types import THREATS, Axis, Classifier, Split, from_plain, imports_allowed, to_plain
 
-__all__ = ["pixel_digest", "plan_of", "seal_audit"]
+__all__ = ["pixel_digest", "plan_of", "seal_audit", "smallest_counts"]
 
 _AXES = (ATTACK_AXIS, Axis(Perturbation, PERTURBATIONS, "perturbation"))
 _WITHOUT_INFLUENCE = ("batch_size", "gallery", "keep_images")
 _SAID_BY_DATA = "images"  # which ones were chosen says more than how many at most
+_COUNTED = "counted"  # in the place of true: before, what FMN found within a radius was no part of the worst case
 _CLASS = re.compile(r"([A-Za-z_][\w.]*):")  # and whatever follows; a norm of ours with fields looks alike
 
 
@@ -62,6 +63,8 @@ def seal_audit(
     plain = to_plain(written_out, _AXES)
     if not siblings:
         del plain["siblings"]  # the seal of an audit by itself is what it was before there were any
+    if plan.minimal_norms:
+        plain["minimal_norms"] = _COUNTED
     return Seal(
         model=model_digest(model),
         data=split.digest,
@@ -96,8 +99,14 @@ def plan_of(seal: Seal, *, trust: bool = False) -> AuditPlan:
     foreign = sorted(_foreign(seal.plan))
     if foreign and not trust:
         raise UserError(f"the sealed plan names {foreign[0]}, which is not part of robustpeft; trust would import it")
+    plain = {**seal.plan, "minimal_norms": True} if smallest_counts(seal) else seal.plan
     with imports_allowed(trust):
-        return from_plain(AuditPlan, seal.plan, _AXES, "the sealed plan")
+        return from_plain(AuditPlan, plain, _AXES, "the sealed plan")
+
+
+def smallest_counts(seal: Seal) -> bool:
+    """Return whether it was sealed that what FMN finds within a radius is a measurement; earlier versions had none."""
+    return seal.plan.get("minimal_norms") == _COUNTED
 
 
 def _foreign(plain: Any) -> set[str]:

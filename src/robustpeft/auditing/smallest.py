@@ -104,7 +104,7 @@ def find_smallest(
             settings=settings,
             forwards=(search.steps + 2) * attacked,
             backwards=search.steps * attacked,
-            seconds=time.perf_counter() - start,
+            seconds=time.perf_counter() - start - within.seconds,
         ),
         sizes,
         within.outcomes(conditions),
@@ -118,7 +118,7 @@ class _Within:
         self._threats, self._setting = plan.threats, setting
         self._predictions = [clean.predictions.clone() for _ in plan.threats]
         self._asked = [0 for _ in plan.threats]
-        self._start = time.perf_counter()
+        self.seconds = 0.0
 
     def judge(
         self,
@@ -140,6 +140,7 @@ class _Within:
         rows = there.nonzero().flatten().tolist()
         if not rows:
             return
+        start = time.perf_counter()
         index = torch.tensor(rows, device=images.device)
         asked = self._threats[-1].within(images[index], points[index].float())
         labels = self._setting.split.labels[[places[row] for row in rows]]
@@ -158,11 +159,11 @@ class _Within:
                 self._predictions[number][place] = verdict.predictions[row]
             if on_found is not None and gained:
                 on_found(int(self._setting.split.ids[place]), gained[0], asked[row])
+        self.seconds += time.perf_counter() - start
 
     def outcomes(self, conditions: Sequence[Condition]) -> dict[Condition, Outcome]:
         """Return what came of it; what the judge was asked is counted at the largest radius, the search not again."""
-        seconds = time.perf_counter() - self._start
         return {
-            condition: Outcome(predictions, {}, asked, 0, seconds if asked else 0.0, note=_NOTE)
+            condition: Outcome(predictions, {}, asked, 0, self.seconds if asked else 0.0, note=_NOTE)
             for condition, predictions, asked in zip(conditions, self._predictions, self._asked, strict=True)
         }

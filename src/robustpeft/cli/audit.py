@@ -179,7 +179,7 @@ def audit(
         "keep_images": False if forget_images else None,
     }
     standing: list[str] = []
-    with _calmly(standing), reporting() as reporter:
+    with _calmly(standing, overwrite=overwrite), reporting() as reporter:
         from robustpeft.study.targets import Facts, default_place
 
         where = output or default_place(targets[0])
@@ -224,11 +224,12 @@ def audit(
 
 
 @contextmanager
-def _calmly(standing: Sequence[str]) -> Iterator[None]:
+def _calmly(standing: Sequence[str], *, overwrite: bool) -> Iterator[None]:
     """Let Ctrl-C end with one sentence: where the audit stands, and that the same command goes on.
 
     Args:
         standing: The present measurement, and how far it is; empty before the first.
+        overwrite: The command asks for records to be replaced, those that it wrote itself included.
     """
     try:
         yield
@@ -236,5 +237,7 @@ def _calmly(standing: Sequence[str]) -> Iterator[None]:
         again = shlex.join(["robustpeft", *sys.argv[1:]])
         if not standing:
             leave(f"interrupted before the first measurement; begin again with\n  {again}", INTERRUPTED)
-        where = ", ".join(standing)
-        leave(f"interrupted in {where}; every result so far is kept: go on with\n  {again}", INTERRUPTED)
+        where, kept = ", ".join(standing), "every result so far is kept"
+        if overwrite:
+            kept = "the results of this model are kept, but --overwrite audits any before it again"
+        leave(f"interrupted in {where}; {kept}: go on with\n  {again}", INTERRUPTED)

@@ -7,6 +7,7 @@ made again takes what is complete as it is and goes on where it was, with the sa
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -61,10 +62,12 @@ class Company:
             return None
         network = self._networks[label]
         several = list(self._networks.values()).count(network) > 1
-        return Commons(self.folders[label].parent / _FOLDER, network) if several else None
+        return Commons(self._shared(label), network) if several else None
 
     def finished(self, split: Split, classes: tuple[str, ...], seed: int) -> dict[str, AuditRecord]:
         """Return by label the records that are there already, where others are still missing: all of this very seal.
+
+        One without the adversarial images that are to be kept is not among them: the seal says nothing of those.
 
         Args:
             split: The images that the plan chooses from.
@@ -82,7 +85,8 @@ class Company:
                     expected = expected_seal(self.models[label], split, self.plan_for(label), classes, seed)
                 except UserError:
                     continue  # whatever is wrong with it, it is not one to be taken as it is
-                if record.seal is not None and record.seal.digest == expected.digest:
+                sealed = record.seal is not None and record.seal.digest == expected.digest
+                if sealed and (_has_kept(record) or not self.plan.keep_images):
                     found[label] = record
         return found
 
@@ -95,9 +99,23 @@ class Company:
         return {label: _public(model) for label, model in self.models.items() if model.attachments}
 
     def dissolve(self) -> None:
-        """Delete what was only needed on the way."""
-        for parent in {folder.parent for folder in self.folders.values()}:
-            shutil.rmtree(parent / _FOLDER, ignore_errors=True)
+        """Delete what was only needed on the way, and nothing that others have put beside it."""
+        for label in self.models:
+            if self.commons(label) is not None:
+                shutil.rmtree(self._shared(label), ignore_errors=True)
+                with contextlib.suppress(OSError):  # others' is there, or it is gone
+                    self._shared(label).parent.rmdir()
+
+    def _shared(self, label: str) -> Path:
+        """Return a directory of this company alone: other audits with the same output have others."""
+        company = hashlib.sha256(repr(sorted(folder.name for folder in self.folders.values())).encode())
+        return self.folders[label].parent / _FOLDER / company.hexdigest()[:16]
+
+
+def _has_kept(record: AuditRecord) -> bool:
+    """Return whether there are adversarial images beside a record; true as well if no attack broke anything."""
+    held = record["clean"].correct.count
+    return bool(record.adversarial) or all(m.correct.count == held for m in record.of("attack"))
 
 
 def _kin(model: ImageClassifier) -> tuple[Any, ...]:
