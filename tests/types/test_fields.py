@@ -34,7 +34,9 @@ class Value:
         ({"count": "10"}, r"^count must be a whole number; got '10'$"),
         ({"count": True}, r"^count must be a whole number; got True$"),
         ({"count": None}, r"^count must be a whole number; got None$"),
-        ({"count": torch.tensor(3)}, r"^count must be a whole number; got tensor\(3\)$"),
+        ({"count": torch.tensor([3])}, r"^count must be a whole number; got tensor\(\[3\]\)$"),
+        ({"count": torch.tensor(2.0)}, r"^count must be a whole number; got 2\.0$"),
+        ({"flag": np.int64(1)}, r"^flag must be True or False; got 1$"),
         ({"count": [3]}, r"^count must be a whole number; got \[3\]$"),
         ({"count": 0}, r"^count must be at least 1; got 0$"),
         ({"count": -(10**30)}, r"^count must be at least 1; got -1e\+30$"),
@@ -71,6 +73,41 @@ def test_numbers_of_other_kinds_become_pythons():
     assert Value(share=np.float64(0.5)) == Value(share=0.5)
 
 
+def test_what_numpy_and_pytorch_hold_as_one_value_becomes_pythons():
+    value = Value(torch.tensor(7), torch.tensor(0.25), np.True_, np.str_("ä"), np.str_("two"), np.array(0.5))
+    assert value == Value(7, 0.25, True, "ä", "two", 0.5)
+    kinds = [type(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    assert kinds[:6] == [int, float, bool, str, str, float]
+
+
+def test_only_a_number_with_a_range_must_be_finite():
+    @dataclasses.dataclass(frozen=True)
+    class Capped(Value):
+        cap: float = math.inf
+
+    assert Capped().cap == math.inf
+    assert Capped(cap=-math.inf).cap == -math.inf
+    for number in (math.nan, np.float32("nan"), 10**400):
+        with pytest.raises(UserError, match=r"^cap must be a number; got (nan|1000)"):
+            Capped(cap=number)
+    with pytest.raises(UserError, match=r"^share must be a finite number; got inf$"):
+        Capped(share=math.inf)
+
+
+def test_a_field_that_the_class_sets_itself_afterwards_is_left_alone():
+    @dataclasses.dataclass(frozen=True)
+    class Derived(Value):
+        twice: int = dataclasses.field(init=False)
+
+        def __post_init__(self):
+            super().__post_init__()
+            object.__setattr__(self, "twice", 2 * self.count)
+
+    assert Derived(count=3).twice == 6
+    with pytest.raises(UserError, match=r"^count must be a whole number"):
+        Derived(count=2.5)
+
+
 @pytest.mark.parametrize(
     ("interval", "inside", "outside", "words"),
     [
@@ -87,11 +124,12 @@ def test_an_interval_knows_its_ends_and_says_them(interval, inside, outside, wor
     assert str(interval) == words
 
 
-def test_a_class_whose_annotations_cannot_be_read_is_left_alone():
+@pytest.mark.parametrize("annotation", ["Nowhere", "int.nothing", "'in pixel units'", "1 / 0"])
+def test_a_class_whose_annotations_cannot_be_read_is_left_alone(annotation):
     namespace = {}
     source = (
         "from __future__ import annotations\nimport dataclasses\n"
-        "@dataclasses.dataclass\nclass Own:\n    hidden: Nowhere\n    count: int = 1\n"
+        f"@dataclasses.dataclass\nclass Own:\n    hidden: {annotation}\n    count: int = 1\n"
     )
     exec(source, namespace)
     check_fields(namespace["Own"](hidden=3, count="text"))

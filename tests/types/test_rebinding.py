@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.types import frozen_twin
+from robustpeft.types import frozen_twin, rebinding
 from robustpeft.types.rebinding import Rebinding, globals_of
 
 
@@ -73,11 +73,18 @@ def called(part, hidden, again):
     return again(part(hidden))
 
 
+def as_keys(model, parts):
+    object.__setattr__(model, "order", parts)
+    model.steps = MethodType(lambda self: [self.held[part, "kept"] for part in self.order], model)
+    return {(part, "kept"): part for part in parts}
+
+
 HOLDS = {
     "list": lambda model, parts: parts,
     "set in a tuple": lambda model, parts: (*({part} for part in parts),),
     "dict": in_dict,
     "registered too": with_names,
+    "keys of a dict": as_keys,
     "bound methods": lambda model, parts: tuple(part.forward for part in parts),
     "partial": lambda model, parts: [functools.partial(called, part, again=nn.Identity()) for part in parts],
     "closure": in_closure,
@@ -205,3 +212,46 @@ def test_a_name_not_given_yet_is_left_so():
 def test_names_looked_up_in_the_file_are_known_also_those_of_functions_within():
     code = compile("lambda x: (lambda: first(x))() + second", "file", "eval")
     assert {"first", "second"} <= set(globals_of(code))
+
+
+def nested(value, times):
+    for _ in range(times):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("times", [400, 100_000])
+def test_what_lies_too_deep_is_left_as_it_is(times):
+    deep = nested(nn.Linear(1, 1), times)
+    rebound = Rebinding(lambda met: None)
+    assert rebound(deep) is deep
+    chain = None
+    for _ in range(times):
+        chain = [nn.Identity(), chain]
+    found = rebound(chain)
+    assert (found[0], found[1][0], found[1][1][0]) == (None, None, None)
+
+
+def test_what_lies_ninety_deep_is_found():
+    assert Rebinding(lambda met: "new")(nested(nn.Linear(1, 1), 90)) == nested("new", 90)
+
+
+def test_of_a_long_container_no_more_than_the_beginning_is_looked_at(monkeypatch):
+    looked = 0
+    parts = rebinding._parts
+
+    def counted(value):
+        nonlocal looked
+        for part in parts(value):
+            looked += 1
+            yield part
+
+    monkeypatch.setattr(rebinding, "_parts", counted)
+    rebound = Rebinding(lambda met: "new")
+    for long in ([0] * 10**6, dict.fromkeys(range(10**5), "name"), [[0] * 1000 for _ in range(1000)]):
+        looked = 0
+        assert rebound(long) is long
+        assert looked <= 2 * 4096
+    part = nn.Linear(1, 1)
+    assert rebound([0] * 255 + [part] + [0] * 1000 + [part]) == [0] * 255 + ["new"] + [0] * 1000 + ["new"]
+    assert rebound([[0] * 1000, {"a": part}])[1] == {"a": "new"}

@@ -271,3 +271,42 @@ def test_a_function_in_the_place_of_forward_is_refused_in_training_mode_where_it
             frozen_twin(model)
         model.eval()
         assert torch.equal(frozen_twin(model)(images), Net.forward(model, images) + 1)
+
+
+def test_whatever_else_is_put_in_the_place_of_forward_is_refused_in_training_mode(images):
+    class Call:
+        def __init__(self, run):
+            self.run = run
+
+        def __call__(self, images):
+            return self.run(images) + 1
+
+    for put in (Call, functools.lru_cache, lambda run: functools.partial(Call(run)), lambda run: Call(run).__call__):
+        model = Net().train()
+        model.forward = put(model.forward)
+        with pytest.raises(UserError, match=r"a Net in training mode has a \w+ put in .* call eval\(\) on the model"):
+            frozen_twin(model)
+        model.eval()
+        assert torch.equal(frozen_twin(model)(images), model(images))
+
+
+def test_what_is_in_slots_is_taken_along_and_bound_to_the_twin():
+    class Slotted(nn.Linear):
+        __slots__ = ("__hidden", "empty", "held")
+
+        def __init__(self):
+            super().__init__(4, 4)
+            self.__hidden, self.held = 3.0, [nn.Dropout(0.5)]
+
+        def forward(self, images):
+            return self.held[0](super().forward(images)) * self.__hidden
+
+    class Derived(Slotted):
+        __slots__ = ("more",)
+
+    model, x = Derived().train(), torch.rand(3, 4)
+    model.more = 5
+    twin = frozen_twin(model)
+    assert torch.equal(twin(x), nn.functional.linear(x, model.weight, model.bias) * 3.0)
+    assert (twin.more, hasattr(twin, "empty"), model.held[0].training) == (5, False, True)
+    assert twin.held[0] is not model.held[0]

@@ -55,9 +55,10 @@ COUNT: Final = Interval(1)
 def check_fields(value: object, **ranges: Interval) -> None:
     """Raise unless every field of a dataclass holds what its annotation says, and lies in its range.
 
-    Whole numbers, numbers (finite), truth values, texts and choices (`Literal`) are looked at, each also where None is
-    allowed; fields of any other kind are left to the class. Numbers of numpy become those of Python, so that equal
-    values are written down alike.
+    Whole numbers, numbers (never NaN, and finite where there is a range), truth values, texts and choices (`Literal`)
+    are looked at, each also where None is allowed; fields of any other kind, and those that the class itself sets
+    (``init=False``), are left to the class. What numpy or PyTorch hold as a single number or word becomes Python's, so
+    that equal values are written down alike.
 
     Args:
         value: A dataclass, frozen or not; called from its ``__post_init__``.
@@ -71,14 +72,15 @@ def check_fields(value: object, **ranges: Interval) -> None:
         given = getattr(value, name)
         if given is None and type(None) in choices:
             continue
-        held = _held(name, kind, choices, given)
+        plain = given.item() if getattr(given, "shape", None) == () else given  # of numpy, or a tensor
+        held = _held(name, kind, choices, plain, finite=name in ranges)
         if held is not given:
             object.__setattr__(value, name, held)
         if name in ranges and held not in ranges[name]:
             raise UserError(f"{name} must be {ranges[name]}; got {held:g}")
 
 
-def _held(name: str, kind: type | None, choices: tuple[Any, ...], given: Any) -> Any:
+def _held(name: str, kind: type | None, choices: tuple[Any, ...], given: Any, *, finite: bool) -> Any:
     """Return what was given as a Python value of this kind."""
     if kind is None:  # a choice
         offered = [choice for choice in choices if choice is not type(None)]
@@ -93,11 +95,11 @@ def _held(name: str, kind: type | None, choices: tuple[Any, ...], given: Any) ->
         return given if type(given) is kind or kind is str else kind(given)
     held = given if type(given) in (int, float) else float(given)
     try:
-        finite = math.isfinite(held)
+        fits = math.isfinite(held) if finite else not math.isnan(held)
     except OverflowError:  # a whole number that no float can hold
-        finite = False
-    if not finite:
-        raise UserError(f"{name} must be a finite number; got {given!r}")
+        fits = False
+    if not fits:
+        raise UserError(f"{name} must be a {'finite ' if finite else ''}number; got {given!r}")
     return held
 
 
@@ -114,10 +116,10 @@ def _kinds(cls: type) -> dict[str, tuple[type | None, tuple[Any, ...]]]:
     """Return the fields that can be checked: kind (None for a choice), and choices, ``NoneType`` if None is allowed."""
     try:
         hints = typing.get_type_hints(cls)
-    except NameError:  # of a class of one's own, written where its annotations cannot be read from here
+    except Exception:  # of a class of one's own: reading an annotation runs it, and it may be no expression at all
         return {}
     found: dict[str, tuple[type | None, tuple[Any, ...]]] = {}
-    for field in dataclasses.fields(cls):
+    for field in (field for field in dataclasses.fields(cls) if field.init):
         hint: Any = hints[field.name]
         allowed: tuple[Any, ...] = ()
         if typing.get_origin(hint) in (typing.Union, types.UnionType):

