@@ -115,7 +115,7 @@ def test_the_second_papers_study_asks_at_every_scale_what_that_can_carry(scale, 
     assert len(study.seeds) >= 3 or scale == "smoke"
     if scale in ("cpu", "gpu", "gpu-224"):
         assert blanks(arms[0].recipe) == ("data.train",)
-    if scale in ("digits", "cpu", "gpu", "gpu-224"):  # what carries a claim is judged by AutoAttack, beside the undefended model
+    if scale in ("digits", "cpu", "gpu", "gpu-224"):  # what carries a claim: AutoAttack, and the undefended beside it
         assert arms[0].label == "undefended"
         assert all(AutoAttack() in arm.audit.attacks for arm in arms)
 
