@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 
+import robustpeft
 from robustpeft.backbones import wrap
 from robustpeft.pet import METHOD_AXIS, FullLoRA, LinearProbe, LNLoRA, LoRA, NormsAndBiases, load_adapter
 from robustpeft.pet.files import saved_classes
@@ -109,6 +110,7 @@ def test_the_sidecar_says_what_it_belongs_to(build, tmp_path):
     assert said["mean"] == pytest.approx([0.4, 0.5, 0.6])
     assert said["std"] == pytest.approx([0.2, 0.3, 0.4])
     assert said["method"]["name"] == "lora"
+    assert said["robustpeft"] == robustpeft.__version__
 
 
 def test_an_adapter_of_ours_without_its_sidecar_is_refused(model, saved):

@@ -58,7 +58,7 @@ def test_a_bias_that_a_layer_did_not_have_is_made(build, images, shake):
     wanted = model(images)
     assert model.network.patch_embed.proj.bias is None
     handle.merge()
-    assert model.network.patch_embed.proj.bias is not None
+    assert model.network.patch_embed.proj.bias.requires_grad  # as any other parameter of the network
     torch.testing.assert_close(model(images), wanted, rtol=0, atol=1e-5)
 
 
