@@ -4,23 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from torch import nn
 
 from robustpeft.attacks import Square, margin
 from robustpeft.attacks.target import Target
 from robustpeft.types import L1, Noise, Patch
-
-
-class Linear(nn.Module):
-    """Two classes whose logits differ by w x."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.weight
-        return torch.stack([-score / 2, score / 2], dim=1)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +20,10 @@ class Linear(nn.Module):
     ],
     ids=str,
 )
-def test_within_a_patch_it_comes_near_the_optimum_and_past_random_points(threat, queries, share):
+def test_within_a_patch_it_comes_near_the_optimum_and_past_random_points(linear, threat, queries, share):
     # Independent weights: no window is better than its pixels. With windows placed in the whole image the first two
     # reached 0.14 and 0.41 of the optimum; the best of 500 random points, 0.26.
-    model = Linear(torch.randn(3 * 24 * 24, generator=torch.Generator().manual_seed(0)))
+    model = linear(torch.randn(3 * 24 * 24, generator=torch.Generator().manual_seed(0)))
     images, labels = torch.full((4, 3, 24, 24), 0.5), torch.tensor([0, 1, 0, 1])
     clean = margin(model(images), labels)
     found = Square(queries=queries)(model, images, labels, threat)
@@ -66,10 +53,10 @@ def test_every_pixel_of_a_patch_is_tried_also_the_last_row_and_column():
     assert tried.sum() == tried[top:, left:].sum() == 4000
 
 
-def test_in_l1_it_stays_within_the_ball():
+def test_in_l1_it_stays_within_the_ball(linear):
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(6, 3, 20, 20, generator=generator)
-    model, labels = Linear(torch.randn(1200, generator=generator)), torch.tensor([0, 1] * 3)
+    model, labels = linear(torch.randn(1200, generator=generator)), torch.tensor([0, 1] * 3)
     found = Square(queries=60)(model, images, labels, L1(12.0))
     sizes = L1(12.0).size(found - images)
     assert (sizes <= 12.0 * (1 + 1e-5)).all()

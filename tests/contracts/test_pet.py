@@ -1,4 +1,7 @@
-"""Every entry of METHODS keeps what `PETMethod` promises, on every kind of ViT that has one map of seams."""
+"""Every entry of METHODS keeps what `PETMethod` promises, on every kind of ViT that has one map of seams.
+
+One file, though long: one table of techniques, and what holds for each of them.
+"""
 
 import dataclasses
 import importlib

@@ -1,3 +1,9 @@
+"""A frozen twin answers as its model in eval mode does, shares its tensors, and leaves no trace in it.
+
+One file, though long: whatever a module may carry, the same is asked of its twin; what leads from attributes to other
+modules is asked in test_rebinding.
+"""
+
 import copy
 import functools
 import warnings
