@@ -10,7 +10,6 @@ import argparse
 import ast
 import importlib
 import inspect
-import json
 import re
 import sys
 import tomllib
@@ -31,7 +30,6 @@ from robustpeft.pet import METHODS, PEFT, LNLoRA, NormsAndBiases, PETMethod
 from robustpeft.records import Rate, read_record, read_study_record
 from robustpeft.report.study.outline import Item, Shown, outline
 from robustpeft.report.study.tables import TextTable, table_text
-from robustpeft.study.arms import Comparison, Trial, comparison_table, selection_list
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src" / "robustpeft"
@@ -199,13 +197,6 @@ def _share(rate: Rate) -> str:
     return f"**{100 * rate.fraction:.1f} %** ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def kept(name: str) -> Comparison:
-    """Return a kept comparison of techniques."""
-    plain = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    trials = tuple(Trial(**trial) for trial in plain["trials"])
-    return Comparison(trials, plain["chosen"], tuple(plain["edges"]))
-
-
 def api() -> str:
     """Return a heading for each room of the stub of public names, and under it what mkdocstrings shows of each."""
     stub = ast.parse((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
@@ -242,8 +233,6 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "statuses": statuses,
     "demo": demo,
-    "arms": lambda: comparison_table(kept("arms"), reference="full tuning, adversarial"),
-    "trials": lambda: selection_list(kept("arms")),
     "techniques": techniques,
     "api": api,
     **{topic: partial(choices, topic) for topic in TOPICS},

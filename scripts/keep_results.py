@@ -1,8 +1,6 @@
 """Keep what the README and the decisions quote: small records of finished runs, in docs/results.
 
 python scripts/keep_results.py demo robustpeft-demo
-python scripts/keep_results.py arms runs/demo_arms
-python scripts/keep_results.py ablations runs/digits_ablations
 python scripts/keep_results.py study runs/fulllora-digits
 
 Of a study its record is kept, the audit of every run with its rows, which the paired tests need, and the report as
@@ -18,7 +16,7 @@ import shutil
 from pathlib import Path
 
 from robustpeft.errors import UserError
-from robustpeft.records import read_record, read_study_record, write_json, write_record, write_study_record
+from robustpeft.records import read_record, read_study_record, write_record, write_study_record
 from robustpeft.records.distance_record import DISTANCE_FILE
 from robustpeft.records.transfer_record import TRANSFER_FILE
 from robustpeft.report.study import write_study_report
@@ -31,18 +29,15 @@ _NOT_KEPT = (".html", ".pdf", ".tex", ".bib")  # of a report: `robustpeft study 
 def main() -> None:
     """Copy the counts of one kind of run; rows and images stay behind."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("kind", choices=["demo", "arms", "ablations", "study"])
+    parser.add_argument("kind", choices=["demo", "study"])
     parser.add_argument("directory", type=Path)
     arguments = parser.parse_args()
     if arguments.kind == "demo":
         for name in ("undefended", "lora-digits", "fulllora-digits"):
             record = read_record(arguments.directory / name)
             write_record(dataclasses.replace(record, rows=(), gallery=(), adversarial=()), RESULTS / "demo" / name)
-    elif arguments.kind == "study":
-        keep_study(arguments.directory, RESULTS / "studies")
     else:
-        comparison = json.loads((arguments.directory / "comparison.json").read_text(encoding="utf-8"))
-        write_json(RESULTS / f"{arguments.kind}.json", comparison)
+        keep_study(arguments.directory, RESULTS / "studies")
 
 
 def keep_study(directory: Path, results: Path) -> Path:

@@ -34,7 +34,7 @@ def demo(
     Console().print(*terminal_headlines(result.records), sep="\n")
     Console().print(terminal_table(result.records))
     if result.comparison is not None:
-        print(f"\n{result.comparison}\n")
+        print(f"comparison: {result.comparison}")
     print("next, with photographs of your own (one folder per class):")
     print("  robustpeft tune fulllora-folder data.path=PHOTOS")
     print(f"report: {result.report}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,16 +14,9 @@ from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import Digits, ImageData
 from robustpeft.records import AuditRecord, write_text
 from robustpeft.report import write_report
-from robustpeft.study.arms import (
-    DIGITS_ARMS,
-    DIGITS_JUDGE,
-    DIGITS_TRIALS,
-    Comparison,
-    compare_arms,
-    comparison_table,
-    selection_list,
-)
+from robustpeft.report.study import write_study_report
 from robustpeft.study.audit_model import audit
+from robustpeft.study.grid import Event, Local, Place, read_study, run_study
 from robustpeft.study.recipe import read_recipe
 from robustpeft.study.run_directory import prepare_directory
 from robustpeft.study.tune import tune_recipe
@@ -32,6 +26,9 @@ __all__ = ["DEMO_PLAN", "Demo", "Reporter", "demo"]
 
 DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), attacks=(FGSM(), PGD(steps=20)), images=None, checks="brief")
 """How the demo judges: FGSM and PGD-20 at three radii, four perturbations, all 359 test images."""
+
+COMPARISON = ("fulllora", "digits")
+"""The study that compares techniques fairly, and its scale."""
 
 _ARMS = {"LoRA, ordinary": "lora-digits", "FullLoRA, adversarial": "fulllora-digits"}
 _FULL_ARM = {"full tuning, adversarial": "full-digits"}
@@ -44,12 +41,12 @@ class Demo:
     Args:
         records: One audit per model, the undefended one first.
         report: Path of the HTML page.
-        comparison: The fair comparison of techniques as Markdown, over seeds and learning rates; None if not asked for.
+        comparison: Path of the report of the fair comparison, over seeds and learning rates; None if not asked for.
     """
 
     records: tuple[AuditRecord, ...]
     report: Path
-    comparison: str | None = None
+    comparison: Path | None = None
 
 
 class Reporter(Protocol):
@@ -75,8 +72,8 @@ def demo(
 
     Args:
         output: Directory for runs, records and report.
-        with_full: Tune the whole network adversarially too, and compare the techniques over four learning rates and
-            three fresh seeds each.
+        with_full: Tune the whole network adversarially too, and compare the techniques in the study `COMPARISON`, over
+            three learning rates and three fresh seeds each.
         seed: Of all randomness.
         overwrite: Replace an earlier demo there.
         reporter: Who is told how it goes.
@@ -101,19 +98,19 @@ def demo(
     return Demo(tuple(records), report, _compare(output / "comparison", reporter) if with_full else None)
 
 
-def _compare(output: Path, reporter: Reporter | None) -> str:
-    """Return the table of `DIGITS_ARMS`, and write it beside the trials."""
-    if reporter:
-        reporter.phase(f"comparison: trial 1 of {DIGITS_TRIALS}")
-    results = compare_arms(DIGITS_ARMS, DIGITS_JUDGE, output, workers=os.cpu_count() or 1)
-    for number, result in enumerate(results, start=2):
-        if isinstance(result, Comparison):
-            table = f"{comparison_table(result, reference=next(iter(_FULL_ARM)))}\n\n{selection_list(result)}"
-            write_text(output / "comparison.md", table + "\n")
-            return table
-        if reporter and number <= DIGITS_TRIALS:
-            reporter.phase(f"comparison: trial {number} of {DIGITS_TRIALS}")
-    raise AssertionError("compare_arms ends with a comparison")
+def _compare(output: Path, reporter: Reporter | None) -> Path:
+    """Run the study as its command in `output` does, and return the path of its report."""
+    name, scale = COMPARISON
+    study = read_study(name, scale, ())
+    command = shlex.join(["robustpeft", "study", name, "--scale", scale, "--output", str(output)])
+    workers = Local(os.cpu_count() or 1)
+    place = Place(output / f"{study.name}-{scale}", output / "store", "cpu", workers, command=command)
+
+    def tell(event: Event) -> None:
+        if reporter and event.kind == "started":
+            reporter.phase(f"comparison: {event.title}")
+
+    return write_study_report(run_study(study, place, tell))
 
 
 def _judge(
