@@ -42,7 +42,8 @@ def run(split, plan, *candidates, **options):
 
 
 def test_what_is_confirmed_counts_for_every_attack_and_is_not_searched_for(split):
-    plan = AttackPlan((PGD(steps=3),), (Linf(0.11), Linf(0.2)), narrow=(Square(queries=3),))
+    radii = (Linf(0.11), Linf(0.2))
+    plan = AttackPlan((PGD(steps=3),), radii, widest=(PGD(steps=2),), narrow=(Square(queries=3),))
     told = []
     found = run(split, plan, shifted(Linf(0.11), i10=0.11, i11=0.05), on_candidate=lambda *said: told.append(said[:2]))
     row = found.broke(10, 0, 0)
@@ -51,7 +52,8 @@ def test_what_is_confirmed_counts_for_every_attack_and_is_not_searched_for(split
     assert found.broke(10, 0, 1) == row  # within a larger radius too
     assert [key for key in found.rows if key[1] == 10 and "pgd" in key[0]] == []
     assert [key for key in found.rows if key[1] == 10 and "square" in key[0]]  # whose questions are counted
-    assert found.broke(10, 1, 1) != row
+    assert found.broke(10, 1, 1) == row  # by the widest as well
+    assert found.broke(10, 2, 1) != row
     assert found.candidate(11, 1) is None
     assert found.broke(11, 0, 0).stage.startswith("0.pgd")
     assert told == [(10, 0)]

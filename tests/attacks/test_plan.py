@@ -39,6 +39,14 @@ def test_two_stages_of_one_class_use_different_chance_and_a_search_alone_its_own
     assert stages[0].stream == stage_stream(0, PGD()) == "PGD"
 
 
+def test_the_widest_and_the_narrow_come_after_all_others_within_the_last_threat():
+    plan = AttackPlan((PGD(), FGSM()), (Linf(0.1), Linf(0.2)), widest=(PGD(steps=9),), narrow=(PGD(steps=8),))
+    stages = plan.stages(10, dict(ATTACKS))
+    assert [(s.attack, s.threat) for s in stages] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 1)]
+    assert [s.search.steps for s in stages[-2:]] == [9, 8]
+    assert [plan.spares(attack) for attack in range(4)] == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("attacks", "threats", "sentence"),
     [

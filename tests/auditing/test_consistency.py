@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from robustpeft.attacks import FGSM
+from robustpeft.attacks import FGSM, PGD
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.consistency import Dossier, check_consistency
 
@@ -45,6 +45,12 @@ def test_what_fmn_finds_may_be_left_out_by_earlier_versions_alone(audit, make_li
     earlier = resealed(record, minimal_norms=True)
     assert plan_finding(earlier, tmp_path).outcome == "confirmed"
     assert plan_finding(without(earlier, "fmn"), tmp_path).outcome == "confirmed"
+
+
+def test_the_widest_attack_is_held_against_the_ledger(audit, make_linear, tmp_path):
+    record = audit(make_linear(2), plan=dataclasses.replace(PLAN, widest=(PGD(steps=7),)))
+    assert plan_finding(record, tmp_path).outcome == "confirmed"
+    assert plan_finding(without(record, "pgd"), tmp_path).outcome == "refuted"
 
 
 @pytest.mark.parametrize(("norm", "outcome"), [("patch", "confirmed"), ("patch:share=0.2,row=0.5", "refuted")])

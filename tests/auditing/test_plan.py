@@ -93,6 +93,14 @@ def test_a_black_box_must_count_its_questions(attack):
     assert AuditPlan(epsilons=(0.1,), black_box=(Square(queries=9), HardLabel())).black_box
 
 
+def test_the_widest_stand_beside_attacks_and_count_among_the_searches():
+    plan = AuditPlan(epsilons=(0.1, 0.2), widest=(AutoAttack(),))
+    assert plan.searches == (*AuditPlan.attacks, AutoAttack())
+    for fields in ({"attacks": ()}, {"widest": (PGD(steps=2), PGD(steps=2))}, {"widest": (PGD(steps=2, keep="last"),)}):
+        with pytest.raises(UserError, match=r"beside attacks|twice|keep='best'"):
+            AuditPlan(**{"epsilons": (0.1,), "widest": (AutoAttack(),), **fields})
+
+
 def test_a_norm_carries_the_fields_of_its_threat():
     plan = AuditPlan(epsilons=(0.5, 1.0), norm="patch:share=0.02,row=0.25")
     assert plan.threats == (Patch(0.5, share=0.02, row=0.25), Patch(1.0, share=0.02, row=0.25))

@@ -46,6 +46,19 @@ def test_questions_do_not_depend_on_smaller_radii_or_other_attacks(audit, make_l
     assert [row.queries for row in alone.rows] == [row.queries for row in among.rows]
 
 
+def test_the_widest_attack_is_one_of_the_worst_case_within_the_largest_radius_alone(audit, make_linear, make_split):
+    split, wide = make_split(n=40), PGD(steps=20)
+    plain = audit(make_linear(2), split, replace(PLAN, attacks=(FGSM(),)))
+    record = audit(make_linear(2), split, replace(PLAN, attacks=(FGSM(),), widest=(wide,)))
+    assert [m.key for m in record.measurements if m.name == "pgd"] == ["pgd@linf:0.02"]
+    assert record["pgd@linf:0.02"].queries is None
+    alone = audit(make_linear(2), split, replace(PLAN, attacks=(wide,), epsilons=(0.02,)))
+    assert record["pgd@linf:0.02"].correct == alone["pgd@linf:0.02"].correct
+    assert record["pgd@linf:0.02"].correct.count < record["clean"].correct.count
+    for key in ("fgsm@linf:0.02", "square@linf:0.02", "hard_label@linf:0.02"):
+        assert (record[key].correct, record[key].forwards) == (plain[key].correct, plain[key].forwards)
+
+
 def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linear, make_split, tmp_path):
     class StopError(Exception):
         pass

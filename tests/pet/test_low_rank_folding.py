@@ -111,4 +111,5 @@ def test_what_is_kept_for_the_gradient_beside_the_input_is_narrow(normalised):
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         module(tokens)
     mine = {t.untyped_storage().data_ptr() for t in (tokens, *module.buffers())}
-    assert sum(t.numel() for t in kept if t.untyped_storage().data_ptr() not in mine) == 28 * (16 + 1)  # 3 and the mean, filled up to 16
+    added = sum(t.numel() for t in kept if t.untyped_storage().data_ptr() not in mine)
+    assert added == 28 * (16 + 1)  # 3 and the mean, filled up to 16; and the scale

@@ -10,10 +10,15 @@ from robustpeft.study.profiles import PROFILES, estimate, with_profile
 PLAN = rp.AuditPlan(epsilons=(0.05, 0.1), attacks=(rp.PGD(steps=2),), perturbations=(), images=20)
 
 
-def test_quick_keeps_the_attacks_and_standard_is_autoattack():
+def test_quick_keeps_the_attacks_and_standard_adds_autoattack_within_the_largest_radius():
     assert with_profile(PLAN, "quick") == PLAN
     standard = with_profile(PLAN, "standard")
-    assert any(isinstance(attack, AutoAttack) for attack in standard.attacks)
+    assert standard.widest == (AutoAttack(),)
+    assert len(standard.attacks) > 1
+    assert not any(isinstance(attack, AutoAttack) for attack in standard.attacks)
+    assert with_profile(standard, "full").widest == ()
+    blind = with_profile(standard, "standard", gradients=False)
+    assert (blind.widest, [type(attack) for attack in blind.attacks]) == ((), [rp.Square])
     assert (standard.images, standard.checks, standard.epsilons) == (1000, "standard", PLAN.epsilons)
     assert with_profile(PLAN, "full").images is None
 
@@ -21,7 +26,7 @@ def test_quick_keeps_the_attacks_and_standard_is_autoattack():
 @pytest.mark.parametrize("name", PROFILES)
 def test_other_norms_have_no_autoattack(name):
     plan = with_profile(dataclasses.replace(PLAN, norm="l1"), name)
-    assert not any(isinstance(attack, AutoAttack) for attack in plan.attacks)
+    assert not any(isinstance(attack, AutoAttack) for attack in plan.searches)
 
 
 def test_an_unknown_profile_is_refused():
@@ -38,6 +43,8 @@ def test_the_estimate_counts_passes(digits):
     assert 0 < found.seconds_a_pass < 1
     more = estimate(model, digits.test, dataclasses.replace(PLAN, checks="none", images=None), 10)
     assert more.passes == 40 * 11
+    widest = dataclasses.replace(PLAN, checks="none", widest=(rp.PGD(steps=3),))
+    assert estimate(model, digits.test, widest, 10).passes == 20 * (11 + 7)
     assert estimate(model, digits.test, PLAN, 10).passes > found.passes
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import pytest
 from hypothesis import given, strategies as st
 
-from robustpeft.types import L2, THREATS, Axis, Linf, Threat, UserError, from_plain, to_plain
+from robustpeft.types import L2, LATER, THREATS, Axis, Linf, Threat, UserError, from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,19 @@ def test_a_value_on_an_axis_carries_its_name_first_and_other_values_none():
     assert plain["shape"] == {"name": "group", "members": [{"name": "circle", "radius": 2.0}], "first": None}
     assert plain["threat"] == {"norm": "linf", "epsilon": 8 / 255}
     assert "name" not in plain["options"]
+
+
+@dataclass(frozen=True)
+class Grown:
+    first: int = 1
+    second: tuple[int, ...] = field(default=(), metadata=LATER)
+
+
+@pytest.mark.parametrize("grown", [Grown(), Grown(2), Grown(second=(3,))])
+def test_a_field_that_came_later_is_written_only_where_it_is_not_its_default(grown):
+    plain = to_plain(grown, AXES)
+    assert plain == {"first": grown.first} | ({"second": [3]} if grown.second else {})
+    assert from_plain(Grown, plain, AXES) == grown
 
 
 def test_what_is_left_out_has_its_default():

@@ -57,7 +57,7 @@ class Findings:
         against another model broke (`candidate`) is not attacked again: it counts as broken by every attack but the
         narrow ones.
         """
-        if attack < len(self.plan.attacks) and (row := self.candidate(image, threat)) is not None:
+        if self.plan.spares(attack) and (row := self.candidate(image, threat)) is not None:
             return row
         reach = self.plan.threats[threat]
         for stage in self.stages:

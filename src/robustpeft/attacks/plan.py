@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from robustpeft.attacks.base import Attack
 from robustpeft.attacks.ensemble import stage_stream
 from robustpeft.attacks.search import Search
 from robustpeft.errors import UserError
-from robustpeft.types import Threat, name_of
+from robustpeft.types import LATER, Threat, name_of
 
 __all__ = ["AttackPlan", "Stage"]
 
@@ -25,8 +25,9 @@ class AttackPlan:
         attacks: In the order in which they are tried, cheap before costly.
         threats: In the order in which they are tried; of one norm, the smaller radius first.
         seed: Of all randomness.
-        narrow: Attacks that are tried within the last threat alone, after the others, on every image: what they take
-            to break it, an image broken within a smaller radius would not tell.
+        widest: Attacks that are tried within the last threat alone, where each threat would cost too much.
+        narrow: Likewise, after all others, and on images that others' images broke too: what they take to break an
+            image is to be known of every one.
         cascade: An image that one attack broke within a threat is not tried again by later ones: the worst case over
             all attacks at the lowest cost, without a rate for each of them.
 
@@ -37,6 +38,7 @@ class AttackPlan:
     attacks: tuple[Attack, ...]
     threats: tuple[Threat, ...]
     seed: int = 0
+    widest: tuple[Attack, ...] = field(default=(), metadata=LATER)
     narrow: tuple[Attack, ...] = ()
     cascade: bool = False
 
@@ -52,8 +54,12 @@ class AttackPlan:
 
     @property
     def all_attacks(self) -> tuple[Attack, ...]:
-        """The attacks by the number that stages and findings know them by: those of all threats, then the narrow."""
-        return (*self.attacks, *self.narrow)
+        """The attacks by the number that stages and findings know them by: of all threats, the widest, the narrow."""
+        return (*self.attacks, *self.widest, *self.narrow)
+
+    def spares(self, attack: int) -> bool:
+        """Return whether the attack of this number leaves out what images found against other models broke."""
+        return attack < len(self.attacks) + len(self.widest)
 
     def threats_of(self, attack: int) -> range:
         """Return within which threats, by number, the attack of this number is tried."""

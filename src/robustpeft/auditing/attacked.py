@@ -72,15 +72,14 @@ class Attacked:
 
 def attack_plan(plan: AuditPlan, seed: int) -> AttackPlan:
     """Return what the driver is to do for an audit."""
-    return AttackPlan(plan.attacks, plan.threats, seed, plan.black_box)
+    return AttackPlan(plan.attacks, plan.threats, seed, plan.widest, plan.black_box)
 
 
 def attack_places(plan: AuditPlan, conditions: Sequence[Condition]) -> dict[tuple[int, int], Condition]:
     """Return the conditions that are attacks, as `conditions_of` orders them, by the numbers of attack and threat."""
-    radii, boxes = len(plan.epsilons), len(plan.black_box)
-    whole = [(attack, threat) for attack in range(len(plan.attacks)) for threat in range(radii)]
-    narrow = [(len(plan.attacks) + box, radii - 1) for box in range(boxes)]
-    return dict(zip((*whole, *narrow), conditions, strict=True))
+    attacks = attack_plan(plan, 0)
+    places = [(attack, threat) for attack in range(len(attacks.all_attacks)) for threat in attacks.threats_of(attack)]
+    return dict(zip(places, conditions, strict=True))
 
 
 def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: Pace) -> dict[Condition, Outcome]:

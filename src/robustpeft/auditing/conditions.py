@@ -91,12 +91,13 @@ class Condition:
 def conditions_of(plan: AuditPlan, image_size: tuple[int, int]) -> tuple[Condition, ...]:
     """Return what the plan measures on images of this height and width, the clean images first."""
     attacks = (Condition(_key(attack, threat), attack, threat) for attack in plan.attacks for threat in plan.threats)
+    widest = (Condition(_key(attack, plan.threats[-1]), attack, plan.threats[-1]) for attack in plan.widest)
     boxes = (
         Condition(_key(attack, plan.threats[-1]), attack, plan.threats[-1], attack.stages(10)[0].course(10).passes)
         for attack in plan.black_box
     )
     perturbations = (Condition(_key(change), change) for change in plan.perturbations_for(image_size))
-    return _distinct([Condition("clean"), *attacks, *boxes, *perturbations])
+    return _distinct([Condition("clean"), *attacks, *widest, *boxes, *perturbations])
 
 
 def _key(change: Attack | Perturbation, threat: Threat | None = None) -> str:

@@ -191,8 +191,8 @@ def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str
         "data": (header.get("data"), seal.data),
         "seed": (said.get("seed"), seal.seed),
         "list of attacks": (
-            [said.get("attacks"), said.get("narrow", [])],
-            [_plain(to_plain(attacks, (ATTACK_AXIS,))) for attacks in (plan.attacks, plan.black_box)],
+            [said.get("attacks"), said.get("widest", []), said.get("narrow", [])],
+            [_plain(to_plain(attacks, (ATTACK_AXIS,))) for attacks in (plan.attacks, plan.widest, plan.black_box)],
         ),
         "list of radii": ([t.get("epsilon") for t in said.get("threats", ())], list(plan.epsilons)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from robustpeft.attacks import FGSM, PGD, Attack
@@ -10,7 +10,7 @@ from robustpeft.auditing.effort import find_effort
 from robustpeft.auditing.grid import default_perturbations
 from robustpeft.errors import UserError, nearest_hint
 from robustpeft.perturbations import Perturbation, corruption_suite
-from robustpeft.types import PRECISIONS, THREATS, Threat, threat_of
+from robustpeft.types import LATER, PRECISIONS, THREATS, Threat, threat_of
 
 __all__ = ["AuditPlan"]
 
@@ -29,6 +29,7 @@ class AuditPlan:
             model's cross-entropy is 0 in float32 its gradient is too, and PGD along it finds nothing that is there.
             One whose result is an iterate that it never looked at
             (``PGD(keep="last")``) is refused: it would make a model look better than it is.
+        widest: Searches beside them within the largest radius alone, for what would cost too much at each.
         perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
         corruptions: Severities, 1 to 5, at which the 15 common corruptions come on top of them: 15 forwards each.
         black_box: Searches without gradients, on every image within the largest radius alone, so that the query that
@@ -68,10 +69,14 @@ class AuditPlan:
     keep_images: bool = True
     checks: str = "quick"
     precision: str = "float32"
-    siblings: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = field(default=(), metadata=LATER)
+    widest: tuple[Attack, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
+        _check_values("widest", self.widest, Attack)
+        if self.widest and not self.attacks:
+            raise UserError("widest stands beside attacks; an audit within one radius needs attacks alone")
         if self.perturbations is not None:
             _check_values("perturbations", self.perturbations, Perturbation)
         _check_values("corruptions", corruption_suite(self.corruptions), Perturbation)
@@ -79,7 +84,7 @@ class AuditPlan:
             raise UserError(f"corruptions must be severities from 1 to 5; got {self.corruptions}")
         _check_values("black_box", self.black_box, Attack)
         self._check_black_box()
-        if any(isinstance(attack, PGD) and attack.keep == "last" for attack in self.attacks):
+        if any(isinstance(attack, PGD) and attack.keep == "last" for attack in self.searches):
             raise UserError("an audit needs PGD(keep='best'): with keep='last' nobody looked at the image returned")
         self._check_epsilons()
         find_effort(self.checks)
@@ -93,6 +98,11 @@ class AuditPlan:
             raise UserError(
                 f"batch_size must be at least 1 and gallery at least 0; got {self.batch_size} and {self.gallery}"
             )
+
+    @property
+    def searches(self) -> tuple[Attack, ...]:
+        """All attacks of the worst case."""
+        return (*self.attacks, *self.widest)
 
     @property
     def threats(self) -> tuple[Threat, ...]:

@@ -75,7 +75,7 @@ def run_audit(
     if len(split) == 0:
         raise UserError(f"{data.name} has no images in its {data.split} split; there is nothing to audit")
     check_labels(split.labels, num_classes=len(data.classes))
-    check_gradients(model, plan.attacks, len(data.classes))
+    check_gradients(model, plan.searches, len(data.classes))
     taken = split if plan.images is None else split.take(plan.images, seed)
     shown = choose_shown(taken, plan.gallery, seed)
     setting = _setting(model, taken, plan, data.classes, seed, shown)

@@ -61,8 +61,6 @@ def seal_audit(
         plan, perturbations=plan.perturbations_for(image_size), corruptions=(), siblings=tuple(siblings)
     )
     plain = to_plain(written_out, _AXES)
-    if not siblings:
-        del plain["siblings"]  # the seal of an audit by itself is what it was before there were any
     if plan.minimal_norms:
         plain["minimal_norms"] = _COUNTED
     return Seal(

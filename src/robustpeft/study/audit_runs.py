@@ -209,7 +209,8 @@ def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> 
 def _say_how_long(profile: str, label: str, expected: Estimate) -> None:
     hours, minutes = divmod(max(1, round(expected.seconds / 60)), 60)
     text = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    _log.info("%s: %s (%s); at most %s, if no image breaks", label, profile, PROFILES[profile].says, text)
+    says = f"{profile} ({PROFILES[profile].says}) on {expected.images} images"
+    _log.info("%s: %s; at most %s, if no image breaks", label, says, text)
 
 
 def _recipe(run: Path, trust: bool) -> Recipe | None:

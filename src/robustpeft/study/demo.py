@@ -12,7 +12,7 @@ from robustpeft.attacks import FGSM, PGD
 from robustpeft.auditing import AuditPlan, Progress as AuditProgress
 from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import Digits, ImageData
-from robustpeft.records import AuditRecord, write_text
+from robustpeft.records import AuditRecord
 from robustpeft.report import write_report
 from robustpeft.report.study import write_study_report
 from robustpeft.study.audit_model import audit

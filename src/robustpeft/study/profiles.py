@@ -49,16 +49,23 @@ PROFILES: Mapping[str, Profile] = {
         {"checks": "quick"},
     ),
     "standard": Profile(
-        "AutoAttack and 5,000 queries of a black box on at most 1,000 stratified images, and all checks",
-        {"attacks": (FGSM(), AutoAttack()), "black_box": (_QUERIES,), "images": 1000, "checks": "standard"},
-        {"attacks": (FGSM(), APGD(restarts=5), Square())},
+        "AutoAttack and 5,000 queries of a black box within the largest radius, PGD within the others, and all checks",
+        {
+            "attacks": AuditPlan.attacks,
+            "widest": (AutoAttack(),),
+            "black_box": (_QUERIES,),
+            "images": 1000,
+            "checks": "standard",
+        },
+        {"attacks": (FGSM(), APGD(restarts=5), Square()), "widest": ()},
         queries=5000,
     ),
     "full": Profile(
-        "AutoAttack with restarts, APGD with twice the steps, black boxes with scores and with labels alone, minimal "
-        "norms, sweeps, all images",
+        "AutoAttack with restarts within every radius, APGD with twice the steps, black boxes with scores and with "
+        "labels alone, minimal norms, sweeps",
         {
             "attacks": (FGSM(), AutoAttack("plus"), APGD(steps=200, restarts=5, loss="margin")),
+            "widest": (),
             "black_box": (_QUERIES, HardLabel(queries=5000)),
             "minimal_norms": True,
             "images": None,
@@ -84,11 +91,13 @@ class Estimate:
     """How long an audit may take.
 
     Args:
+        images: How many.
         seconds: If no image broke; every image that does makes it shorter.
         passes: Forwards and backwards of one image, likewise.
         seconds_a_pass: What one of them takes, the mean of a forward and a backward.
     """
 
+    images: int
     seconds: float
     passes: int
     seconds_a_pass: float
@@ -108,7 +117,7 @@ def with_profile(plan: AuditPlan, name: str, *, gradients: bool = True) -> Audit
         changed = dataclasses.replace(changed, **profile.other_norms)
     if gradients:
         return changed
-    return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),), minimal_norms=False)
+    return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),), widest=(), minimal_norms=False)
 
 
 def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> Estimate:
@@ -125,14 +134,14 @@ def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> 
     """
     count = len(split) if plan.images is None else min(plan.images, len(split))
     attacks = sum(_passes(attack, classes) for attack in plan.attacks) * len(plan.epsilons)
-    attacks += sum(_passes(attack, classes) for attack in plan.black_box)
+    attacks += sum(_passes(attack, classes) for attack in (*plan.widest, *plan.black_box))
     attacks += _MINIMAL * plan.minimal_norms
     attacks += _BORROWED * (plan.transfer and bool(getattr(model, "attachments", ())))
     effort = find_effort(plan.checks)
     checks = 0 if effort is None else 500 + 2 * effort.draws + 2 * effort.queries + _doubled(plan, classes)
     passes = count * (1 + attacks) + (0 if effort is None else min(effort.images, count) * checks)
     each = _seconds_a_pass(model, split)
-    return Estimate(passes * each, passes, each)
+    return Estimate(count, passes * each, passes, each)
 
 
 def _passes(attack: Attack, classes: int) -> int:
@@ -143,7 +152,7 @@ def _passes(attack: Attack, classes: int) -> int:
 def _doubled(plan: AuditPlan, classes: int) -> int:
     """Return what the checks of twice the steps and of another start cost an image."""
     return max(
-        (3 * _passes(attack, classes) for attack in plan.attacks if not isinstance(attack, AutoAttack)), default=0
+        (3 * _passes(attack, classes) for attack in plan.searches if not isinstance(attack, AutoAttack)), default=0
     )
 
 

@@ -17,12 +17,13 @@ from robustpeft.types.threat import L2, Linf, Threat
 from robustpeft.types.threat_l1 import L1
 from robustpeft.types.threat_patch import Patch
 from robustpeft.types.twin import attack_view, frozen_twin
-from robustpeft.types.values import Axis, from_plain, to_plain
+from robustpeft.types.values import LATER, Axis, from_plain, to_plain
 
 __all__ = [
     "COMPONENTS",
     "COUNT",
     "L1",
+    "LATER",
     "STAGE_COMPONENTS",
     "L2",
     "THREATS",

@@ -21,7 +21,11 @@ from robustpeft.types.tables import look_up, name_of
 if TYPE_CHECKING:
     import pydantic
 
-__all__ = ["Axis", "from_plain", "to_plain"]
+__all__ = ["LATER", "Axis", "from_plain", "to_plain"]
+
+LATER: Mapping[str, Any] = types.MappingProxyType({"robustpeft.later": True})
+"""Metadata of a field that a class did not always have: it is written only where it is not its default, so that the
+digests of what was written before stay what they were."""
 
 T = TypeVar("T")
 _NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)"
@@ -48,7 +52,8 @@ class Axis:
 def to_plain(value: Any, axes: Sequence[Axis]) -> Any:
     """Return `value` as dictionaries, lists, numbers and strings; dataclasses on an axis carry their name."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: to_plain(getattr(value, f.name), axes) for f in dataclasses.fields(value)}
+        fields = {f.name: (f, getattr(value, f.name)) for f in dataclasses.fields(value)}
+        plain = {name: to_plain(held, axes) for name, (f, held) in fields.items() if not _left_out(f, held)}
         for axis in axes:
             if isinstance(value, axis.base):
                 return {axis.tag: name_of(axis.table, value)} | plain
@@ -58,6 +63,10 @@ def to_plain(value: Any, axes: Sequence[Axis]) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(v, axes) for v in value]
     return value
+
+
+def _left_out(field: dataclasses.Field[Any], held: Any) -> bool:
+    return LATER.keys() <= field.metadata.keys() and held == field.default
 
 
 def from_plain(cls: type[T], plain: Any, axes: Sequence[Axis], where: str = "") -> T:

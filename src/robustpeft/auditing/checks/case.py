@@ -184,7 +184,7 @@ class Case:
         """The last search of the plan that goes along gradients in several steps; None if there is none."""
         found = [
             search
-            for attack in self.plan.attacks
+            for attack in self.plan.searches
             for search in attack.stages(len(self.setting.classes))
             if is_climber(search)
         ]

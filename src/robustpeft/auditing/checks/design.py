@@ -45,8 +45,8 @@ def beyond_one_step(case: Case) -> Check:
     """Return whether an attack of the plan looks further than one step, or searches without gradients."""
     if not case.plan.attacks:
         return BEYOND.skips("No attack was tried.")
-    further = [a for a in case.plan.attacks if not isinstance(a, FGSM)]
-    found = f"{len(case.plan.attacks)} attacks, {len(further)} of them of several steps."
+    further = [a for a in case.plan.searches if not isinstance(a, FGSM)]
+    found = f"{len(case.plan.searches)} attacks, {len(further)} of them of several steps."
     return BEYOND.passes(found) if further else BEYOND.fails(found)
 
 
@@ -55,7 +55,7 @@ def not_the_training_attack(case: Case) -> Check:
     trained = (case.subject.objective or {}).get("attack")
     if not isinstance(trained, dict) or not case.plan.attacks:
         return OTHER.skips("The model was not tuned against an attack that is known.")
-    kinds = {_kind(attack) for attack in map(_plain, case.plan.attacks) if attack.get("name") != "fgsm"}
+    kinds = {_kind(attack) for attack in map(_plain, case.plan.searches) if attack.get("name") != "fgsm"}
     found = f"Tuned against {_kind(trained)}; judged by {', '.join(sorted(kinds)) or 'fgsm'}."
     return OTHER.passes(found) if kinds - {_kind(trained)} else OTHER.warns(found)
 
@@ -68,7 +68,7 @@ def unlike_attacks(case: Case) -> Check:
     """
     if case.threat is None:
         return UNLIKE.skips("No attack was tried.")
-    kinds = {kind for attack in case.plan.attacks for kind in _ways(attack, len(case.setting.classes))}
+    kinds = {kind for attack in case.plan.searches for kind in _ways(attack, len(case.setting.classes))}
     found = f"Ways that were tried: {', '.join(sorted(kinds))}"
     if not bool(case.held.any()):
         return UNLIKE.passes(f"{found}; nothing held.")
@@ -83,7 +83,7 @@ def unlike_attacks(case: Case) -> Check:
 def class_count(case: Case) -> Check:
     """Return whether the model has enough classes for the losses of the plan, which refuse fewer by themselves."""
     classes = len(case.setting.classes)
-    named = [loss for attack in case.plan.attacks if isinstance(loss := getattr(attack, "loss", None), str)]
+    named = [loss for attack in case.plan.searches if isinstance(loss := getattr(attack, "loss", None), str)]
     found = f"{classes} classes; losses that were named: {', '.join(dict.fromkeys(named)) or 'none'}."
     if classes == 2 and any("targeted" in loss for loss in named):
         return CLASSES.warns(f"{found} With two classes a target is no choice.")

@@ -80,7 +80,7 @@ def _find_again(case: Case) -> dict[tuple[int, int, int], Tensor]:
         return {}
     points: dict[tuple[int, int, int], Tensor] = {}
     last = len(case.plan.threats) - 1
-    plan = AttackPlan(case.plan.attacks, (case.threat,), case.setting.seed, cascade=True)
+    plan = AttackPlan(case.plan.searches, (case.threat,), case.setting.seed, cascade=True)
     driver = Driver(
         slots=case.setting.width,
         on_found=lambda image, stage, point: points.__setitem__((image, stage.attack, last), point.detach().cpu()),

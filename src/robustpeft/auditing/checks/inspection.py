@@ -132,7 +132,7 @@ class Inspection:
         effort = find_effort(plan.checks)
         if effort is None:
             return cls(None)
-        stages = max(1, len(plan.attacks) * len(plan.epsilons))
+        stages = max(1, len(plan.attacks) * len(plan.epsilons) + len(plan.widest))
         keepsake = Keepsake(max(2, effort.images // stages))
         then = _validation(subject)
         case = Case(model, setting, plan, subject, effort, fingerprint(model), then, keepsake=keepsake)

@@ -46,15 +46,8 @@ class Cell:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     def plain(self) -> dict[str, Any]:
-        """Return the recipe and the audit as JSON has them.
-
-        An audit by itself is written as before there were siblings: what lies in a store keeps its name.
-        """
-        recipe, audit = to_plain(self.recipe, AXES), to_plain(self.audit, AXES)
-        for plain in (audit, recipe["audit"]):
-            if plain is not None and not plain["siblings"]:
-                del plain["siblings"]
-        return {"recipe": recipe, "audit": audit}
+        """Return the recipe and the audit as JSON has them."""
+        return {"recipe": to_plain(self.recipe, AXES), "audit": to_plain(self.audit, AXES)}
 
 
 @dataclass(frozen=True)

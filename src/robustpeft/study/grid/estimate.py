@@ -100,10 +100,10 @@ def _audit_seconds(model: ImageClassifier, images: ImageData, plan: AuditPlan) -
     device = next(model.parameters()).device
     batch = next(iter(test.batches(plan.batch_size, device=device)))
     per_batch = _clock(lambda: model(batch.images)) * (1 + len(plan.perturbations_for(images.image_size)))
-    for attack in plan.attacks:
+    for attack, radii in (*((a, len(plan.epsilons)) for a in plan.attacks), *((a, 1) for a in plan.widest)):
         threat = plan.threats[-1]
         once = _clock(lambda: attack(model, batch.images, batch.labels, threat, seed=0, ids=batch.ids))  # noqa: B023
-        per_batch += once * len(plan.epsilons)
+        per_batch += once * radii
     return per_batch * len(test) / len(batch.labels)
 
 
