@@ -116,6 +116,20 @@ class Grown:
     second: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
+@dataclass(frozen=True)
+class Derived:
+    side: int = 2
+    area: int = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "area", self.side**2)
+
+
+def test_what_a_class_sets_by_itself_is_not_written():
+    assert to_plain(Derived(3), AXES) == {"side": 3}
+    assert from_plain(Derived, to_plain(Derived(3), AXES), AXES) == Derived(3)
+
+
 @pytest.mark.parametrize("grown", [Grown(), Grown(2), Grown(second=(3,))])
 def test_a_field_that_came_later_is_written_only_where_it_is_not_its_default(grown):
     plain = to_plain(grown, AXES)

@@ -50,9 +50,12 @@ class Axis:
 
 
 def to_plain(value: Any, axes: Sequence[Axis]) -> Any:
-    """Return `value` as dictionaries, lists, numbers and strings; dataclasses on an axis carry their name."""
+    """Return `value` as dictionaries, lists, numbers and strings; dataclasses on an axis carry their name.
+
+    Fields that a class sets by itself (``init=False``) are left out: they follow from the others.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: (f, getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: (f, getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         plain = {name: to_plain(held, axes) for name, (f, held) in fields.items() if not _left_out(f, held)}
         for axis in axes:
             if isinstance(value, axis.base):
