@@ -96,8 +96,13 @@ def test_a_black_box_must_count_its_questions(attack):
 def test_the_widest_stand_beside_attacks_and_count_among_the_searches():
     plan = AuditPlan(epsilons=(0.1, 0.2), widest=(AutoAttack(),))
     assert plan.searches == (*AuditPlan.attacks, AutoAttack())
-    for fields in ({"attacks": ()}, {"widest": (PGD(steps=2), PGD(steps=2))}, {"widest": (PGD(steps=2, keep="last"),)}):
-        with pytest.raises(UserError, match=r"beside attacks|twice|keep='best'"):
+    for fields in (
+        {"attacks": ()},
+        {"widest": (PGD(steps=2), PGD(steps=2))},
+        {"widest": (PGD(steps=2, keep="last"),)},
+        {"widest": (FGSM(),)},
+    ):
+        with pytest.raises(UserError, match=r"beside attacks|twice|keep='best'|once is enough"):
             AuditPlan(**{"epsilons": (0.1,), "widest": (AutoAttack(),), **fields})
 
 

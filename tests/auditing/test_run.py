@@ -228,6 +228,14 @@ def test_the_gallery_shows_the_last_attack_at_the_largest_epsilon(audit, make_li
         assert item.adversarial_prediction == rows[item.id].predictions["pgd@linf:0.02"]
 
 
+def test_the_gallery_shows_the_widest_attack_where_there_is_one(audit, make_linear):
+    record = audit(make_linear(2), plan=replace(PLAN, attacks=(FGSM(),), widest=(PGD(steps=9),)))
+    rows = {row.id: row for row in record.rows}
+    assert len(record.gallery) == 4
+    assert record["pgd@linf:0.02"].correct.count < record["clean"].correct.count
+    assert all(rows[item.id].predictions["pgd@linf:0.02"] == item.adversarial_prediction for item in record.gallery)
+
+
 def test_two_models_show_the_same_photographs(audit, make_linear):
     one, other = audit(make_linear(2, seed=1)), audit(make_linear(2, seed=2))
     assert [(i.id, i.original_png) for i in one.gallery] == [(i.id, i.original_png) for i in other.gallery]

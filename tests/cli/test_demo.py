@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from robustpeft.cli import demo as demo_command
 from robustpeft.records import AuditRecord, DataInfo, Measurement, Rate, Subject
+from robustpeft.study.grid import arms_of, read_study
 
 
 def test_options_reach_the_demo_and_the_report_is_named_last(
@@ -22,11 +24,13 @@ def test_options_reach_the_demo_and_the_report_is_named_last(
     def demo(output: Path, **options: Any) -> SimpleNamespace:
         given.update(options, output=output)
         options["reporter"].phase("tuning: LoRA")
-        return SimpleNamespace(records=(record,), report=output / "report.html", comparison="| arm |")
+        return SimpleNamespace(records=(record,), report=output / "report.html")
 
     fake = ModuleType("robustpeft.study.demo")
     fake.demo = demo  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "robustpeft.study.demo", fake)
+    compared: list[Any] = []
+    monkeypatch.setattr(demo_command, "study", lambda words, **options: compared.append((words, options)))
     ended = type_in("demo", "--output", "there", "--with-full", "--seed", "3", "--overwrite")
     assert ended.status == 0, ended.err
     given.pop("reporter")
@@ -34,6 +38,12 @@ def test_options_reach_the_demo_and_the_report_is_named_last(
     lines = ended.out.splitlines()
     assert lines[0] == "tuning: LoRA"
     assert "75.0 %" in ended.out
-    assert "| arm |" in ended.out
     assert "robustpeft tune fulllora-folder data.path=PHOTOS" in ended.out
-    assert lines[-1] == "report: there/report.html"
+    assert lines[-2] == "report: there/report.html"
+    ((words, options),) = compared
+    assert (words, options["output"]) == (["fulllora"], Path("there/comparison"))
+    assert "full tuning" in {arm.label for arm in arms_of(read_study(words[0], options["scale"], ()))}
+
+    ended = type_in("demo", "--output", "there")
+    assert ended.out.splitlines()[-1] == "report: there/report.html"
+    assert len(compared) == 1

@@ -112,4 +112,4 @@ def test_what_is_kept_for_the_gradient_beside_the_input_is_narrow(normalised):
         module(tokens)
     mine = {t.untyped_storage().data_ptr() for t in (tokens, *module.buffers())}
     added = sum(t.numel() for t in kept if t.untyped_storage().data_ptr() not in mine)
-    assert added == 28 * (16 + 1)  # 3 and the mean, filled up to 16; and the scale
+    assert added == 28 * (8 + 1)  # 3 and the mean, filled up to 8; and the scale

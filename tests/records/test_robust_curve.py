@@ -1,6 +1,17 @@
+import dataclasses
+
 import pytest
 
-from robustpeft.records import AuditRecord, DataInfo, ImageRow, Measurement, Rate, Subject, robust_curves
+from robustpeft.records import (
+    AuditRecord,
+    DataInfo,
+    ImageRow,
+    Measurement,
+    Rate,
+    Subject,
+    at_every_radius,
+    robust_curves,
+)
 
 
 def attacked(key, norm, epsilon):
@@ -36,6 +47,19 @@ def test_every_norm_has_its_own_curve():
         ("l2", (0.5, Rate(1, 2))),
         ("linf", (0.1, Rate(2, 2))),
     ]
+
+
+def test_an_attack_of_one_radius_among_several_is_no_part_of_the_curve():
+    small, large = attacked("a1", "linf", 0.1), attacked("a2", "linf", 0.2)
+    twice = tuple(dataclasses.replace(m, name="pgd", settings={"steps": 3}) for m in (small, large))
+    harder = dataclasses.replace(attacked("b", "linf", 0.2), name="pgd", settings={"steps": 9})
+    asked = dataclasses.replace(attacked("q1", "linf", 0.2), queries=5)
+    found = record(enumerate([(1, 1, 1, 0, 0), (1, 1, 0, 1, 1)]), *twice, harder, asked)
+    assert at_every_radius(found) == {"a1", "a2"}
+    (curve,) = robust_curves(found)
+    assert curve.points == ((0.0, Rate(2, 2)), (0.1, Rate(2, 2)), (0.2, Rate(1, 2)))
+    alone = record(enumerate([(1, 1, 0)]), large, asked)
+    assert at_every_radius(alone) == {"a2"}  # at the only radius there is
 
 
 def test_without_rows_or_attacks_there_is_no_curve():

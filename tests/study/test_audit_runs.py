@@ -7,6 +7,8 @@ import shutil
 import pytest
 import torch
 
+from robustpeft.attacks import AutoAttack
+from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
 from robustpeft.pet import LoRA
 from robustpeft.records import read_record
@@ -53,6 +55,22 @@ def shared_place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shared(runs, asked, shared_place):
     return audit_runs(runs, shared_place, asked)
+
+
+def test_whoever_names_attacks_gets_no_others_from_a_profile(runs, digits, monkeypatch, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(model, split, plan, classes):
+        raise StopError(plan)
+
+    monkeypatch.setattr("robustpeft.study.audit_runs.estimate", stop)
+    for changes, searches in (({"attacks": ["autoattack"]}, (AutoAttack(),)), ({"images": 5}, None)):
+        request = AuditRequest(data=digits, profile="standard", changes=changes)
+        with pytest.raises(StopError) as said:
+            audit_runs(runs[:1], tmp_path / "asked", request)
+        plan = said.value.args[0]
+        assert plan.searches == (searches or (*AuditPlan.attacks, AutoAttack()))
 
 
 def held(record):

@@ -3,9 +3,8 @@ import pytest
 from robustpeft.attacks import PGD
 from robustpeft.auditing import AuditPlan
 from robustpeft.errors import UserError
-from robustpeft.records import read_record, read_study_record
+from robustpeft.records import read_record
 from robustpeft.study import demo as demo_module
-from robustpeft.study.grid import arms_of, read_study
 from robustpeft.study.recipe import read_recipe
 
 QUICK = [
@@ -23,22 +22,6 @@ def quick(monkeypatch):
     plan = AuditPlan(epsilons=(0.05, 0.1), attacks=(PGD(steps=1),), images=20, gallery=2)
     monkeypatch.setattr(demo_module, "DEMO_PLAN", plan)
     monkeypatch.setattr(demo_module, "read_recipe", lambda name, more: read_recipe(name, [*more, *QUICK]))
-    monkeypatch.setattr(demo_module.os, "cpu_count", lambda: 1)
-
-
-STUDY = """
-question: Which is better?
-base: lora-digits
-axes:
-  method: [lora, full]
-select:
-  training.learning_rate: [1.0e-3, 3.0e-3]
-set: {training.epochs: 1, training.train_images: 64, training.validations: 1, training.selection_images: 20}
-seeds: [1, 2]
-audit: {epsilons: [0.1], images: 20, attacks: [{name: pgd, steps: 1}], checks: none}
-scale:
-  quick: {}
-"""
 
 
 class Listener:
@@ -67,27 +50,12 @@ def test_the_demo_audits_the_frozen_model_and_two_adapters_on_the_same_images(qu
     assert [p.partition(":")[0] for p in listener.phases] == ["audit", "tuning", "audit", "tuning", "audit"]
     assert listener.steps >= 4
     assert listener.batches > 0
-    assert result.comparison is None
 
 
-def test_with_full_adds_full_tuning_and_the_study_that_compares(quick, monkeypatch, tmp_path):
-    file = tmp_path / "which.yaml"
-    file.write_text(STUDY)
-    monkeypatch.setattr(demo_module, "COMPARISON", (str(file), "quick"))
-    listener = Listener()
-    result = demo_module.demo(tmp_path / "demo", with_full=True, reporter=listener)
+def test_with_full_adds_full_tuning(quick, tmp_path):
+    result = demo_module.demo(tmp_path / "demo", with_full=True)
     assert result.records[-1].subject.label == "full tuning, adversarial"
     assert result.records[-1].subject.num_trained == 205_002
-    place = tmp_path / "demo" / "comparison" / "which-quick"
-    assert result.comparison == place / "report" / "report.md"
-    record = read_study_record(place)
-    assert [(len(arm.trials), len(arm.whole)) for arm in record.arms] == [(2, 2), (2, 2)]
-    assert f"--scale quick --output {tmp_path}" in record.command
-    assert len([phase for phase in listener.phases if phase.startswith("comparison: ")]) == 8
-
-
-def test_the_study_that_compares_is_shipped():
-    assert "full tuning" in {arm.label for arm in arms_of(read_study(*demo_module.COMPARISON, ()))}
 
 
 def test_an_earlier_demo_is_replaced_only_when_asked(quick, tmp_path):

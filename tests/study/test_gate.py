@@ -101,6 +101,31 @@ def test_a_radius_between_two_is_judged_by_the_larger(judge):
     assert "judged by" in found.demands[0].found
 
 
+def with_widest(right):
+    """Return the record with an attack more, within the larger radius alone, that leaves so many images right."""
+    record = make()
+    rows = tuple(
+        dataclasses.replace(
+            row, predictions=row.predictions | {"aa@linf:0.03": row.label if row.id < right else 1 - row.label}
+        )
+        for row in record.rows
+    )
+    wide = dataclasses.replace(record["pgd@linf:0.03"], key="aa@linf:0.03", name="autoattack", correct=Rate(right, N))
+    wide = dataclasses.replace(wide, per_class=(Rate(right // 2, N // 2),) * 2)
+    return dataclasses.replace(record, rows=rows, measurements=(*record.measurements, wide))
+
+
+@pytest.mark.parametrize(
+    ("share", "right", "judgement"),
+    [(0.5, 60, "unknown"), (0.2, 60, "pass"), (0.9, 60, "fail"), (0.5, 160, "unknown"), (0.4, 160, "pass")],
+)
+def test_a_smaller_radius_is_not_vouched_for_by_an_attack_that_did_not_look_there(judge, share, right, judgement):
+    found = judge(Policy(robust_accuracy=(AtThreat(share, 0.01),)), with_widest(right))
+    assert found.judgement == judgement
+    said = "30.0 %" in found.demands[0].found and "where alone autoattack looked" in found.demands[0].found.lower()
+    assert said == (judgement == "unknown" and right == 60)
+
+
 @pytest.mark.parametrize("asked", [AtThreat(0.1, 0.031), AtThreat(0.1, 0.01, "l2")])
 def test_a_threat_that_was_not_tried_cannot_be_judged(judge, asked):
     assert judge(Policy(robust_accuracy=(asked,))).judgement == "unknown"

@@ -5,7 +5,7 @@ import pytest
 import robustpeft as rp
 from robustpeft.attacks import AutoAttack
 from robustpeft.errors import UserError
-from robustpeft.study.profiles import PROFILES, estimate, with_profile
+from robustpeft.study.profiles import PROFILES, estimate, in_words, with_profile
 
 PLAN = rp.AuditPlan(epsilons=(0.05, 0.1), attacks=(rp.PGD(steps=2),), perturbations=(), images=20)
 
@@ -21,6 +21,15 @@ def test_quick_keeps_the_attacks_and_standard_adds_autoattack_within_the_largest
     assert (blind.widest, [type(attack) for attack in blind.attacks]) == ((), [rp.Square])
     assert (standard.images, standard.checks, standard.epsilons) == (1000, "standard", PLAN.epsilons)
     assert with_profile(PLAN, "full").images is None
+
+
+def test_a_plan_is_told_in_words():
+    assert in_words(with_profile(PLAN, "standard")) == (
+        "fgsm and pgd within every radius, autoattack and square (5,000 questions) within the largest"
+    )
+    assert in_words(dataclasses.replace(PLAN, epsilons=(0.1,))) == "pgd within the radius"
+    assert "autoattack" not in in_words(with_profile(dataclasses.replace(PLAN, norm="l1"), "standard"))
+    assert in_words(dataclasses.replace(PLAN, attacks=())) == "no attacks"
 
 
 @pytest.mark.parametrize("name", PROFILES)

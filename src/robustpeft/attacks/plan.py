@@ -57,9 +57,14 @@ class AttackPlan:
         """The attacks by the number that stages and findings know them by: of all threats, the widest, the narrow."""
         return (*self.attacks, *self.widest, *self.narrow)
 
+    @property
+    def last(self) -> int:
+        """The number of the last attack that is not narrow."""
+        return len(self.attacks) + len(self.widest) - 1
+
     def spares(self, attack: int) -> bool:
         """Return whether the attack of this number leaves out what images found against other models broke."""
-        return attack < len(self.attacks) + len(self.widest)
+        return attack <= self.last
 
     def threats_of(self, attack: int) -> range:
         """Return within which threats, by number, the attack of this number is tried."""

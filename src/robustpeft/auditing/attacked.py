@@ -117,7 +117,7 @@ def measure_attacks(attacked: Attacked, setting: Setting, clean: Outcome, pace: 
         condition: _outcome(condition, place, findings, setting, clean) for place, condition in attacked.places.items()
     } | measure_siblings(attacked.plan, findings, setting, clean)
     if plan.attacks:
-        last = attacked.places[len(plan.attacks) - 1, len(plan.threats) - 1]
+        last = attacked.places[plan.last, len(plan.threats) - 1]
         keeper.find_again(findings, plan)
         outcomes[last].answers.update(keeper.answers(last))
     return outcomes
@@ -203,7 +203,7 @@ class _Keeper:
     def keep(self, image: int, stage: Stage, point: Tensor) -> None:
         """Keep an image that broke the model, if it is one to be shown and the attack is the one to be shown."""
         self._attacked.keepsake.keep(image, stage, point)
-        if image in self._shown and stage.attack == len(self._attacked.plan.attacks) - 1:
+        if image in self._shown and stage.attack == len(self._attacked.plan.searches) - 1:
             self.remember(image, point)
 
     def keep_candidate(self, image: int, threat: int, point: Tensor) -> None:
@@ -214,14 +214,15 @@ class _Keeper:
 
     def find_again(self, findings: Findings, plan: AttackPlan) -> None:
         """Break once more the shown images that were broken before the audit was broken off and went on."""
-        attack, threat = len(plan.attacks) - 1, len(plan.threats) - 1
+        attack, threat = plan.last, len(plan.threats) - 1
         lost = [
             place
             for place, image in enumerate(self._setting.split.ids.tolist())
             if image in self._shown - self._points.keys() and findings.broke(image, attack, threat) is not None
         ]
         if lost:
-            again = AttackPlan((plan.attacks[attack],), plan.threats, plan.seed)
+            threats = tuple(plan.threats[number] for number in plan.threats_of(attack))
+            again = AttackPlan((plan.all_attacks[attack],), threats, plan.seed)
             driver = Driver(
                 slots=self._setting.width,
                 on_found=lambda image, _, point: self.remember(image, point),

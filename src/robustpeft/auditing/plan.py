@@ -77,6 +77,10 @@ class AuditPlan:
         _check_values("widest", self.widest, Attack)
         if self.widest and not self.attacks:
             raise UserError("widest stands beside attacks; an audit within one radius needs attacks alone")
+        if both := [attack for attack in self.widest if attack in self.attacks]:
+            raise UserError(
+                f"{both[0]} stands in attacks, for every radius, and in widest, for the largest; once is enough"
+            )
         if self.perturbations is not None:
             _check_values("perturbations", self.perturbations, Perturbation)
         _check_values("corruptions", corruption_suite(self.corruptions), Perturbation)

@@ -79,7 +79,7 @@ def audit(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="quick, standard (AutoAttack, all checks) or full; tells how long it may take.",
+            help="quick, standard (AutoAttack at the largest radius, all checks) or full; tells how long it may take.",
             autocompletion=profiles,
             show_default="the plan's attacks, small checks",
         ),

@@ -21,7 +21,7 @@ from robustpeft.pet.low_rank_branches import LowRank
 
 __all__ = ["Folded", "FoldedAfter", "FoldedBefore", "FoldedPatches", "fold", "linear_plus", "patches"]
 
-_MULTIPLE = 16  # floats: a line of the cache, and of vector and matrix units
+_MULTIPLE = 8  # floats: what vector units take at once
 
 
 def linear_plus(tokens: Tensor, weight: Tensor, bias: Tensor | None, inner: Tensor, up: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from robustpeft.records.paired_rates import Paired
 from robustpeft.records.queries_alone import attacked_by_queries_alone
 from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
-from robustpeft.records.robust_curve import RobustCurve, robust_curves
+from robustpeft.records.robust_curve import RobustCurve, at_every_radius, robust_curves
 from robustpeft.records.seal import KeptFile, Seal, canonical_digest
 from robustpeft.records.store import read_doubtful_record, read_record, write_json, write_record, write_text
 from robustpeft.records.study_record import (
@@ -84,6 +84,7 @@ __all__ = [
     "TransferRow",
     "TrialRecord",
     "canonical_digest",
+    "at_every_radius",
     "attacked_by_queries_alone",
     "attacker_ladder",
     "compact_ledger",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 
 from robustpeft.records.audit_record import AuditRecord
 from robustpeft.records.rate import Rate
 
-__all__ = ["RobustCurve", "robust_curves"]
+__all__ = ["RobustCurve", "at_every_radius", "robust_curves"]
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,36 @@ class RobustCurve:
 def robust_curves(record: AuditRecord) -> tuple[RobustCurve, ...]:
     """Return one curve per norm that was attacked, in the order of the record; none if it holds no rows.
 
-    Attacks that audits try within the largest radius alone are left out: the last point would be of other attackers
-    than those before it.
+    Attacks that were not tried at every radius are left out: one point would be of other attackers than another.
     """
     if not record.rows:
         return ()
+    steady = at_every_radius(record)
     radii: dict[str, dict[float, list[str]]] = {}
     for measurement in record.measurements:
-        if measurement.kind == "attack" and measurement.threat is not None and not measurement.at_one_radius:
+        if measurement.key in steady and measurement.threat is not None:
             of_norm = radii.setdefault(str(measurement.threat["norm"]), {})
             of_norm.setdefault(float(measurement.threat["epsilon"]), []).append(measurement.key)
     return tuple(RobustCurve(norm, _points(record, by_radius)) for norm, by_radius in radii.items())
+
+
+def at_every_radius(record: AuditRecord) -> frozenset[str]:
+    """Return the keys of the attacks, of one name and settings, that were tried at every radius of their norm.
+
+    Black boxes and transfer never are, also where there is one radius. Of a norm of which no attack was, all.
+    """
+    radii: dict[str, dict[tuple[str, str], dict[float, list[str]]]] = {}
+    for m in record.of("attack"):
+        if m.threat is not None and not m.at_one_radius:
+            attack = (m.name, json.dumps(m.settings, sort_keys=True, default=str))
+            by_radius = radii.setdefault(str(m.threat["norm"]), {}).setdefault(attack, {})
+            by_radius.setdefault(float(m.threat["epsilon"]), []).append(m.key)
+    found: set[str] = set()
+    for attacks in radii.values():
+        most = set().union(*attacks.values())
+        steady = [by_radius for by_radius in attacks.values() if by_radius.keys() == most] or list(attacks.values())
+        found.update(key for by_radius in steady for keys in by_radius.values() for key in keys)
+    return frozenset(found)
 
 
 def _points(record: AuditRecord, by_radius: dict[float, list[str]]) -> tuple[tuple[float, Rate], ...]:

@@ -9,6 +9,7 @@ from robustpeft.records import (
     AuditRecord,
     Rate,
     RobustCurve,
+    at_every_radius,
     corruption_errors,
     corruption_measurements,
     robust_curves,
@@ -88,9 +89,9 @@ def class_table(record: AuditRecord) -> Table | None:
 
 
 def worst_case_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
-    """Return one panel per norm: the worst case over all attacks, image by image, against epsilon."""
+    """Return one panel per norm: the worst case over the attacks of every radius, image by image, against epsilon."""
     found = [{curve.norm: curve for curve in robust_curves(record)} for record in records]
-    narrow = any(m.at_one_radius for record in records for m in record.measurements)
+    narrow = any({m.key for m in record.of("attack")} > at_every_radius(record) for record in records)
     which = "the attacks of every radius" if narrow else "all attacks"
     panels = []
     for norm in dict.fromkeys(norm for curves in found for norm in curves):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustpeft.records import AuditRecord, Measurement, Rate
+from robustpeft.records import AuditRecord, Measurement, Rate, at_every_radius
 from robustpeft.report.tables import Column, Row, Table, rate_cell
 from robustpeft.report.wording import condition_name, effort_text, number_text, strength_field
 
@@ -58,13 +58,14 @@ class Panel:
 
 
 def attack_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
-    """Return one panel per attack and norm, in the order in which the records name them; one radius is no curve."""
-    found = [m for record in records for m in record.measurements if m.kind == "attack" and not m.at_one_radius]
+    """Return one panel per attack and norm of every radius, in the order in which the records name them."""
+    steady = [[m for m in record.of("attack") if m.key in at_every_radius(record)] for record in records]
     panels = []
-    for name, norm, effort in dict.fromkeys((m.name, _norm(m), effort_text(m)) for m in found):
+    for name, norm, effort in dict.fromkeys((m.name, _norm(m), effort_text(m)) for found in steady for m in found):
         title = ", ".join(part for part in (condition_name(name), effort, norm.capitalize()) if part)
         curves = tuple(
-            _curve(record, [m for m in record.of("attack", name) if _is(m, norm, effort)]) for record in records
+            _curve(record, [m for m in found if (m.name, _norm(m), effort_text(m)) == (name, norm, effort)])
+            for record, found in zip(records, steady, strict=True)
         )
         panels.append(Panel(title, "epsilon", curves))
     return tuple(panels)
@@ -86,10 +87,6 @@ def perturbation_panels(records: Sequence[AuditRecord]) -> tuple[Panel, ...]:
         )
         for name, example in examples.items()
     )
-
-
-def _is(measurement: Measurement, norm: str, effort: str) -> bool:
-    return not measurement.at_one_radius and (_norm(measurement), effort_text(measurement)) == (norm, effort)
 
 
 def _norm(measurement: Measurement) -> str:

@@ -27,7 +27,7 @@ from robustpeft.study.axes import AXES
 from robustpeft.study.backbones_in_use import BackbonesInUse
 from robustpeft.study.company import Company
 from robustpeft.study.device import find_device
-from robustpeft.study.profiles import PROFILES, Estimate, estimate, with_profile
+from robustpeft.study.profiles import PROFILES, Estimate, estimate, in_words, with_profile
 from robustpeft.study.recipe import Recipe, read_recipe
 from robustpeft.study.run_directory import note_audit
 from robustpeft.study.targets import Facts, check_used, find_target
@@ -130,7 +130,7 @@ def audit_runs(
             records.append(finished[label])
             continue
         if asked.profile is not None:
-            _say_how_long(asked.profile, label, estimate(model, split, plan, len(images.classes)))
+            _say_how_long(asked.profile, plan, label, estimate(model, split, plan, len(images.classes)))
         told = None if observer is None else _with_label(observer, label)
         errand = Errand(label, folders[label], asked.split, asked.seed, told, company.commons(label))
         begin = partial(carry_out, model, images, company.plan_for(label), errand)
@@ -203,13 +203,15 @@ def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> 
     if asked.profile is not None:
         norm = str(changes.get("norm", plan.norm))
         plan = with_profile(dataclasses.replace(plan, norm=norm), asked.profile, gradients=seen_through)
+    if "attacks" in changes:  # whoever names attacks wants these and no others
+        changes = {"widest": [], **changes}
     return from_plain(AuditPlan, to_plain(plan, AXES) | dict(changes), AXES, "audit")
 
 
-def _say_how_long(profile: str, label: str, expected: Estimate) -> None:
+def _say_how_long(profile: str, plan: AuditPlan, label: str, expected: Estimate) -> None:
     hours, minutes = divmod(max(1, round(expected.seconds / 60)), 60)
     text = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    says = f"{profile} ({PROFILES[profile].says}) on {expected.images} images"
+    says = f"{profile} ({PROFILES[profile].says}): {in_words(plan)}, on {expected.images} images"
     _log.info("%s: %s; at most %s, if no image breaks", label, says, text)
 
 

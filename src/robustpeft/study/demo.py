@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +12,7 @@ from robustpeft.backbones import Backbone, ImageClassifier
 from robustpeft.data import Digits, ImageData
 from robustpeft.records import AuditRecord
 from robustpeft.report import write_report
-from robustpeft.report.study import write_study_report
 from robustpeft.study.audit_model import audit
-from robustpeft.study.grid import Event, Local, Place, read_study, run_study
 from robustpeft.study.recipe import read_recipe
 from robustpeft.study.run_directory import prepare_directory
 from robustpeft.study.tune import tune_recipe
@@ -26,9 +22,6 @@ __all__ = ["DEMO_PLAN", "Demo", "Reporter", "demo"]
 
 DEMO_PLAN = AuditPlan(epsilons=(0.02, 0.05, 0.1), attacks=(FGSM(), PGD(steps=20)), images=None, checks="brief")
 """How the demo judges: FGSM and PGD-20 at three radii, four perturbations, all 359 test images."""
-
-COMPARISON = ("fulllora", "digits")
-"""The study that compares techniques fairly, and its scale."""
 
 _ARMS = {"LoRA, ordinary": "lora-digits", "FullLoRA, adversarial": "fulllora-digits"}
 _FULL_ARM = {"full tuning, adversarial": "full-digits"}
@@ -41,12 +34,10 @@ class Demo:
     Args:
         records: One audit per model, the undefended one first.
         report: Path of the HTML page.
-        comparison: Path of the report of the fair comparison, over seeds and learning rates; None if not asked for.
     """
 
     records: tuple[AuditRecord, ...]
     report: Path
-    comparison: Path | None = None
 
 
 class Reporter(Protocol):
@@ -72,14 +63,13 @@ def demo(
 
     Args:
         output: Directory for runs, records and report.
-        with_full: Tune the whole network adversarially too, and compare the techniques in the study `COMPARISON`, over
-            three learning rates and three fresh seeds each.
+        with_full: Tune the whole network adversarially too.
         seed: Of all randomness.
         overwrite: Replace an earlier demo there.
         reporter: Who is told how it goes.
 
     Cost:
-        Two to three minutes on two CPU cores; with full tuning about half an hour.
+        Two to three minutes on two CPU cores; one more with full tuning.
     """
     prepare_directory(output, resume=False, overwrite=overwrite)
     images = Digits().load((16, 16))
@@ -94,23 +84,7 @@ def demo(
             observer=reporter.tuning if reporter else None,
         )
         records.append(_judge(run.model, label, output / recipe, images, seed, reporter))
-    report = write_report(records, output)
-    return Demo(tuple(records), report, _compare(output / "comparison", reporter) if with_full else None)
-
-
-def _compare(output: Path, reporter: Reporter | None) -> Path:
-    """Run the study as its command in `output` does, and return the path of its report."""
-    name, scale = COMPARISON
-    study = read_study(name, scale, ())
-    command = shlex.join(["robustpeft", "study", name, "--scale", scale, "--output", str(output)])
-    workers = Local(os.cpu_count() or 1)
-    place = Place(output / f"{study.name}-{scale}", output / "store", "cpu", workers, command=command)
-
-    def tell(event: Event) -> None:
-        if reporter and event.kind == "started":
-            reporter.phase(f"comparison: {event.title}")
-
-    return write_study_report(run_study(study, place, tell))
+    return Demo(tuple(records), write_report(records, output))
 
 
 def _judge(

@@ -18,6 +18,7 @@ from robustpeft.records import (
     Measurement,
     Paired,
     Rate,
+    at_every_radius,
     attacked_by_queries_alone,
     read_record,
 )
@@ -25,7 +26,8 @@ from robustpeft.records.check import GROUPS
 from robustpeft.records.gate_result import Demand, GateResult, Judgement
 from robustpeft.records.verification import Outcome, Verification
 from robustpeft.report.headline import headline
-from robustpeft.report.wording import percent_text, rate_text, threat_text
+from robustpeft.report.story import listing
+from robustpeft.report.wording import condition_name, effort_text, percent_text, rate_text, threat_text
 from robustpeft.report.worst_case import MainThreat, withstood
 from robustpeft.study.audit_model import LEDGER
 from robustpeft.study.policy import AtThreat, Drop, Policy, Price, read_policy
@@ -152,7 +154,11 @@ def _robust(case: _Case) -> Iterable[Demand]:
 
 
 def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequence[Rate]], Demand]) -> Demand:
-    """Judge what withstood all attacks, by class, at the radius or the next larger one that was attacked."""
+    """Judge what withstood all attacks, by class, at the radius or the next larger one that was attacked.
+
+    Where an attack was tried at larger radii alone, what held here is not known to have held against it: it passes if
+    what withstood that attack too, within the larger radius, is enough.
+    """
     wanted = f"at least {percent_text(asked.at_least)} %"
     radii = sorted(
         float(m.threat["epsilon"]) for m in case.record.of("attack") if m.threat and m.threat["norm"] == asked.norm
@@ -163,13 +169,12 @@ def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequ
             f"the largest radius in {asked.norm} is {radii[-1]:g}" if radii else f"nothing in {asked.norm} was tried"
         )
         return Demand(what, wanted, largest if reach is None else "the record has no rows", "unknown")
-    kept = withstood(case.record, MainThreat(asked.norm, reach))
-    rows = case.record.rows
-    rates = tuple(
-        Rate(sum(r.id in kept for r in rows if r.label == label), sum(r.label == label for r in rows))
-        for label in range(len(case.record.data.classes))
-    )
-    demand = judge(rates)
+    demand = judge(_by_class(case.record, MainThreat(asked.norm, reach)))
+    if demand.judgement == "pass" and (later := _later(case.record, asked.norm, reach)):
+        wider = judge(_by_class(case.record, MainThreat(asked.norm, radii[-1])))
+        if wider.judgement != "pass":
+            text = f"{demand.found}, and {wider.found} within {radii[-1]:g}, where alone {listing(later)} looked"
+            return Demand(what, wanted, text, "unknown")
     if not math.isclose(reach, asked.epsilon, rel_tol=1e-6):
         demand = _with(demand, f"{demand.found}, judged by {threat_text(asked.norm, reach)}", demand.judgement)
     if case.blind and demand.judgement == "pass":
@@ -179,6 +184,23 @@ def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequ
         names = ", ".join(check.key for check in case.weak)
         return _with(demand, f"{demand.found}; only an upper bound, for these checks fail: {names}", "unknown")
     return demand
+
+
+def _by_class(record: AuditRecord, threat: MainThreat) -> tuple[Rate, ...]:
+    """Return what withstood all attacks within a threat, by class."""
+    kept = withstood(record, threat)
+    return tuple(
+        Rate(sum(r.id in kept for r in record.rows if r.label == label), sum(r.label == label for r in record.rows))
+        for label in range(len(record.data.classes))
+    )
+
+
+def _later(record: AuditRecord, norm: str, reach: float) -> list[str]:
+    """Return the attacks along gradients that were tried beyond a radius and not at it or within it."""
+    steady, found = at_every_radius(record), [m for m in record.of("attack") if (m.threat or {}).get("norm") == norm]
+    tried = {(m.name, effort_text(m)) for m in found if (m.strength or 0.0) <= reach}
+    beyond = [m for m in found if m.key not in steady and not m.at_one_radius]
+    return list(dict.fromkeys(condition_name(m.name) for m in beyond if (m.name, effort_text(m)) not in tried))
 
 
 def _with(demand: Demand, found: str, judgement: Judgement) -> Demand:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from robustpeft.attacks import APGD, FGSM, Attack, AutoAttack, HardLabel, Square
+from robustpeft.attacks import APGD, ATTACKS, FGSM, Attack, AutoAttack, HardLabel, Square
 from robustpeft.attacks.driver import default_slots
 from robustpeft.attacks.subject import device_of
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.effort import find_effort
 from robustpeft.errors import UserError, nearest_hint
-from robustpeft.types import Classifier, Split, attack_view, gives_gradients
+from robustpeft.types import Classifier, Split, attack_view, gives_gradients, name_of
 
-__all__ = ["PROFILES", "Estimate", "Profile", "estimate", "with_profile"]
+__all__ = ["PROFILES", "Estimate", "Profile", "estimate", "in_words", "with_profile"]
 
 _PASSES = 3
 _QUERIES = Square(queries=4999)  # and its first point: 5,000 questions
@@ -30,7 +30,7 @@ class Profile:
     """What a profile changes in a plan.
 
     Args:
-        says: What it is, and what it is not.
+        says: What it is for, and what it is not.
         changes: Fields of `AuditPlan`.
         other_norms: What is changed back for norms other than Linf and L2, which AutoAttack, the search by labels and
             that for minimal norms are not for.
@@ -45,11 +45,11 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
-        "the plan's own attacks and small checks, minutes on a laptop; no substitute for AutoAttack",
+        "minutes on a laptop; no substitute for AutoAttack",
         {"checks": "quick"},
     ),
     "standard": Profile(
-        "AutoAttack and 5,000 queries of a black box within the largest radius, PGD within the others, and all checks",
+        "the field's yardstick, and all checks",
         {
             "attacks": AuditPlan.attacks,
             "widest": (AutoAttack(),),
@@ -61,8 +61,7 @@ PROFILES: Mapping[str, Profile] = {
         queries=5000,
     ),
     "full": Profile(
-        "AutoAttack with restarts within every radius, APGD with twice the steps, black boxes with scores and with "
-        "labels alone, minimal norms, sweeps",
+        "restarts, twice the steps, minimal norms where they can be had, sweeps",
         {
             "attacks": (FGSM(), AutoAttack("plus"), APGD(steps=200, restarts=5, loss="margin")),
             "widest": (),
@@ -118,6 +117,25 @@ def with_profile(plan: AuditPlan, name: str, *, gradients: bool = True) -> Audit
     if gradients:
         return changed
     return dataclasses.replace(changed, attacks=(Square(queries=profile.queries),), widest=(), minimal_norms=False)
+
+
+def in_words(plan: AuditPlan) -> str:
+    """Return what a plan attacks with, and within which radii."""
+    many = len(plan.epsilons) > 1
+    parts = [f"{_listed(plan.attacks)} within {'every radius' if many else 'the radius'}"] if plan.attacks else []
+    if alone := (*plan.widest, *plan.black_box):
+        parts.append(f"{_listed(alone)} within the largest" if many else _listed(alone))
+    return ", ".join(parts) or "no attacks"
+
+
+def _listed(attacks: Sequence[Attack]) -> str:
+    return " and ".join(dict.fromkeys(_spoken(attack) for attack in attacks))
+
+
+def _spoken(attack: Attack) -> str:
+    course = attack.stages(10)[0].course(10)
+    name = name_of(ATTACKS, attack)
+    return name if course.gradients else f"{name} ({course.passes:,} questions)"
 
 
 def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> Estimate:

@@ -69,7 +69,7 @@ def to_plain(value: Any, axes: Sequence[Axis]) -> Any:
 
 
 def _left_out(field: dataclasses.Field[Any], held: Any) -> bool:
-    return LATER.keys() <= field.metadata.keys() and held == field.default
+    return LATER.keys() <= field.metadata.keys() and to_plain(held, ()) == to_plain(field.default, ())
 
 
 def from_plain(cls: type[T], plain: Any, axes: Sequence[Axis], where: str = "") -> T:

@@ -2,7 +2,9 @@ import dataclasses
 
 import torch
 
+from robustpeft.attacks import PGD
 from robustpeft.auditing.checks import budget
+from robustpeft.auditing.conditions import Condition
 
 
 def test_an_honest_audit_passes(make_case):
@@ -16,6 +18,16 @@ def test_a_radius_that_helps_nobody_is_in_doubt(make_case, around, masked):
     case = make_case(around(before=lambda x: masked(x, 0.0)))
     still = dataclasses.replace(case, outcomes=dict.fromkeys(case.outcomes, case.clean))
     assert budget.falls_with_radius(still).verdict == "warn"
+
+
+def test_an_attack_of_the_largest_radius_alone_does_not_hide_that_nothing_falls(make_case, around, masked):
+    case = make_case(around(before=lambda x: masked(x, 0.0)))
+    wide = Condition("pgd@linf:0.01#9", PGD(steps=99), case.threat)
+    broken = dataclasses.replace(case.clean, predictions=case.clean.predictions.clone().fill_(-1))
+    outcomes = dict.fromkeys(case.outcomes, case.clean) | {wide: broken}
+    answer = budget.falls_with_radius(dataclasses.replace(case, outcomes=outcomes))
+    assert answer.verdict == "warn"
+    assert answer.evidence.endswith(", 0.")
 
 
 def test_an_image_that_recovers_is_noticed(make_case):

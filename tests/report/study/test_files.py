@@ -24,7 +24,7 @@ def test_everything_lies_beside_the_report(study):
         "3 trials",
         "seeds 1, 2",
         "digits, test split, 40 images",
-        "FGSM (one step), PGD (20 steps)",
+        "Attacks: FGSM, PGD (20 steps);",
         "@misc{a}",
     ):
         assert part in text

@@ -36,8 +36,8 @@ def test_named_arms_alone_are_compared_and_unknown_ones_left_out(study, grids):
 def test_every_sentence_has_its_number_and_test(study, grids):
     sentences = findings(study, grids)
     assert sentences[0] == (
-        "main: full keeps the most images right under all attacks within linf 0.1: 77.5 +- 3.5 % (mean and standard "
-        "deviation of 2 seeds; 95 % Wilson interval over 40 images 62.5 to 87.7), 96.2 +- 1.8 % without one."
+        "main: full keeps the most images right under all attacks tried within linf 0.1: 77.5 +- 3.5 % (mean and "
+        "standard deviation of 2 seeds; 95 % Wilson interval over 40 images 62.5 to 87.7), 96.2 +- 1.8 % without one."
     )
     assert sentences[2].startswith(
         "main: LoRA 1 against full: 22.5 % and 77.5 % (29 % of it), with 1 % of its trained parameters;"

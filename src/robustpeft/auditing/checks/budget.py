@@ -39,24 +39,29 @@ BOX = Question(
 def falls_with_radius(case: Case) -> Check:
     """Return whether the worst case over attacks falls from radius to radius, image by image never rising.
 
-    Not falling at all, from clean to the largest radius, is in doubt.
+    Not falling at all, from clean to the largest radius, is in doubt; for that the attacks of every radius count, since
+    one that is tried within the largest alone always makes a step there.
 
     Source: Carlini et al. 2019, arXiv:1902.06705, Section 4.
     """
     if case.threat is None:
         return FALLS.skips("No attack was tried.")
     held, counts = case.correct.clone(), [int(case.correct.sum())]
+    steady = case.correct.clone()
     for threat in case.plan.threats:
         now = case.correct.clone()
         for condition in case.attacks_at(threat):
-            now &= case.outcomes[condition].predictions == case.setting.split.labels
+            right = case.outcomes[condition].predictions == case.setting.split.labels
+            now &= right
+            if condition.change in case.plan.attacks and condition.queries is None and not condition.source:
+                steady &= right
         if bool((now & ~held).any()):
             return FALLS.fails(f"{int((now & ~held).sum())} images broken within a smaller radius hold at {threat}.")
         held = now
         counts.append(int(now.sum()))
     radii = ", ".join(["clean", *(str(threat) for threat in case.plan.threats)])
     found = f"Images that hold ({radii}): {', '.join(map(str, counts))}."
-    return FALLS.warns(found) if counts[0] == counts[-1] > 0 else FALLS.passes(found)
+    return FALLS.warns(found) if counts[0] == int(steady.sum()) > 0 else FALLS.passes(found)
 
 
 def large_radius(case: Case) -> Check:

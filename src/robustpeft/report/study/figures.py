@@ -80,7 +80,7 @@ def curve_figure(grid: GridSummary) -> Drawing | None:
     axes.set_xlabel(f"epsilon{' (in 1/255)' if in_255ths else ''}, {grid.headline.norm}", color=INK)
     legend_beside(axes)
     spoken = f"Curves of {', '.join(summary.arm.label for summary in shown_arms(grid))}."
-    return Drawing(figure, "Accuracy under all attacks against epsilon, +- one deviation over seeds", spoken, rows)
+    return Drawing(figure, "Accuracy under all attacks tried up to epsilon, +- one deviation over seeds", spoken, rows)
 
 
 def bar_figure(grid: GridSummary, reference: str) -> Drawing | None:

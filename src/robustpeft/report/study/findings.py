@@ -108,7 +108,7 @@ def _of_grid(grid: GridSummary) -> list[str]:
     low, high = spread.interval()
     where = f"{threat.norm} {number_text(threat.epsilon)}"
     sentences = [
-        f"{grid.name}: {best.arm.label} keeps the most images right under all attacks within {where}: "
+        f"{grid.name}: {best.arm.label} keeps the most images right under all attacks tried within {where}: "
         f"{spread_text(spread)} % (mean and standard deviation of {len(spread.shares)} seeds; 95 % Wilson interval "
         f"over {spread.n} images {100 * low:.1f} to {100 * high:.1f}), "
         f"{spread_text(best.measured['clean'])} % without one."

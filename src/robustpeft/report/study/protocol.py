@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustpeft.records import StudyRecord
+from robustpeft.records import Measurement, StudyRecord, at_every_radius
 from robustpeft.report.study.summary import GridSummary
-from robustpeft.report.wording import condition_name, data_text, date_text, effort_text
+from robustpeft.report.wording import condition_name, data_text, date_text, effort_text, number_text
 
 __all__ = ["protocol"]
 
@@ -29,13 +29,12 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
     )
     for grid in grids:
         record = grid.example
-        attacks = dict.fromkeys(
-            f"{condition_name(m.name)} ({effort_text(m) or 'one step'})" for m in record.of("attack")
-        )
+        steady = at_every_radius(record)
+        attacks = dict.fromkeys(_named(m, everywhere=m.key in steady) for m in record.of("attack"))
         sentences.append(
             f"Grid {grid.name}: {record.subject.backbone} on {data_text(record.data)}. {record.data.note} Attacks: "
             f"{', '.join(attacks) or 'none'}; an image counts as robust within a radius if it is right without an "
-            "attack and under every attack up to this radius."
+            "attack and under every attack that was tried up to this radius."
         )
     if budgets := sorted({arm.budget for arm in study.arms if arm.budget is not None}):
         listed = ", ".join(f"{budget:,}" for budget in budgets)
@@ -52,6 +51,12 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
         )
     sentences += _where(study, grids)
     return " ".join(" ".join(sentences).split())
+
+
+def _named(measurement: Measurement, *, everywhere: bool) -> str:
+    effort = effort_text(measurement)
+    named = f"{condition_name(measurement.name)} ({effort})" if effort else condition_name(measurement.name)
+    return named if everywhere else f"{named} at {number_text(measurement.strength or 0.0)} alone"
 
 
 def _where(study: StudyRecord, grids: Sequence[GridSummary]) -> list[str]:
