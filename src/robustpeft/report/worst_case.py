@@ -10,8 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustpeft.records import AuditRecord, Measurement, Rate
+from robustpeft.report.wording import condition_name, effort_text
 
-__all__ = ["MainThreat", "WorstCase", "attacks_at", "main_threats", "withstood", "worst_case"]
+__all__ = [
+    "MainThreat",
+    "WorstCase",
+    "attacks_at",
+    "main_threats",
+    "only_beyond",
+    "withstood",
+    "withstood_by_class",
+    "worst_case",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -73,6 +83,26 @@ def withstood(record: AuditRecord, threat: MainThreat) -> frozenset[int]:
     """Return the ids of the rows that were correct without an attack and under every attack within the threat."""
     keys = ["clean", *(m.key for m in record.of("attack") if _is_inside(m, threat))]
     return frozenset(row.id for row in record.rows if all(row.predictions[key] == row.label for key in keys))
+
+
+def withstood_by_class(record: AuditRecord, threat: MainThreat) -> tuple[Rate, ...]:
+    """Return, for every class, how many of its rows `withstood` the threat."""
+    kept = withstood(record, threat)
+    return tuple(
+        Rate(sum(r.id in kept for r in record.rows if r.label == label), sum(r.label == label for r in record.rows))
+        for label in range(len(record.data.classes))
+    )
+
+
+def only_beyond(record: AuditRecord, threat: MainThreat) -> tuple[str, ...]:
+    """Return the names of attacks that were tried at larger radii of this norm, and not within this one.
+
+    Black boxes and transfer, which never are, are left out.
+    """
+    found = [m for m in record.of("attack") if (own := _threat(m)) is not None and own.norm == threat.norm]
+    tried = {(m.name, effort_text(m)) for m in found if _is_inside(m, threat)}
+    later = [m for m in found if not m.at_one_radius and (m.name, effort_text(m)) not in tried]
+    return tuple(dict.fromkeys(condition_name(m.name) for m in later))
 
 
 def _threats(record: AuditRecord) -> list[MainThreat]:

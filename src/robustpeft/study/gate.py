@@ -18,7 +18,6 @@ from robustpeft.records import (
     Measurement,
     Paired,
     Rate,
-    at_every_radius,
     attacked_by_queries_alone,
     read_record,
 )
@@ -27,8 +26,8 @@ from robustpeft.records.gate_result import Demand, GateResult, Judgement
 from robustpeft.records.verification import Outcome, Verification
 from robustpeft.report.headline import headline
 from robustpeft.report.story import listing
-from robustpeft.report.wording import condition_name, effort_text, percent_text, rate_text, threat_text
-from robustpeft.report.worst_case import MainThreat, withstood
+from robustpeft.report.wording import percent_text, rate_text, threat_text
+from robustpeft.report.worst_case import MainThreat, only_beyond, withstood_by_class
 from robustpeft.study.audit_model import LEDGER
 from robustpeft.study.policy import AtThreat, Drop, Policy, Price, read_policy
 from robustpeft.study.price import price
@@ -156,8 +155,7 @@ def _robust(case: _Case) -> Iterable[Demand]:
 def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequence[Rate]], Demand]) -> Demand:
     """Judge what withstood all attacks, by class, at the radius or the next larger one that was attacked.
 
-    Where an attack was tried at larger radii alone, what held here is not known to have held against it: it passes if
-    what withstood that attack too, within the larger radius, is enough.
+    Where an attack was tried at larger radii alone, it passes only if what withstood that too, there, is enough.
     """
     wanted = f"at least {percent_text(asked.at_least)} %"
     radii = sorted(
@@ -165,13 +163,13 @@ def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequ
     )
     reach = next((r for r in radii if r >= asked.epsilon or math.isclose(r, asked.epsilon, rel_tol=1e-6)), None)
     if reach is None or not case.record.rows:
-        largest = (
-            f"the largest radius in {asked.norm} is {radii[-1]:g}" if radii else f"nothing in {asked.norm} was tried"
-        )
+        nothing = f"nothing in {asked.norm} was tried"
+        largest = f"the largest radius in {asked.norm} is {radii[-1]:g}" if radii else nothing
         return Demand(what, wanted, largest if reach is None else "the record has no rows", "unknown")
-    demand = judge(_by_class(case.record, MainThreat(asked.norm, reach)))
-    if demand.judgement == "pass" and (later := _later(case.record, asked.norm, reach)):
-        wider = judge(_by_class(case.record, MainThreat(asked.norm, radii[-1])))
+    within = MainThreat(asked.norm, reach)
+    demand = judge(withstood_by_class(case.record, within))
+    if demand.judgement == "pass" and (later := only_beyond(case.record, within)):
+        wider = judge(withstood_by_class(case.record, MainThreat(asked.norm, radii[-1])))
         if wider.judgement != "pass":
             text = f"{demand.found}, and {wider.found} within {radii[-1]:g}, where alone {listing(later)} looked"
             return Demand(what, wanted, text, "unknown")
@@ -184,23 +182,6 @@ def _under_attack(case: _Case, asked: AtThreat, what: str, judge: Callable[[Sequ
         names = ", ".join(check.key for check in case.weak)
         return _with(demand, f"{demand.found}; only an upper bound, for these checks fail: {names}", "unknown")
     return demand
-
-
-def _by_class(record: AuditRecord, threat: MainThreat) -> tuple[Rate, ...]:
-    """Return what withstood all attacks within a threat, by class."""
-    kept = withstood(record, threat)
-    return tuple(
-        Rate(sum(r.id in kept for r in record.rows if r.label == label), sum(r.label == label for r in record.rows))
-        for label in range(len(record.data.classes))
-    )
-
-
-def _later(record: AuditRecord, norm: str, reach: float) -> list[str]:
-    """Return the attacks along gradients that were tried beyond a radius and not at it or within it."""
-    steady, found = at_every_radius(record), [m for m in record.of("attack") if (m.threat or {}).get("norm") == norm]
-    tried = {(m.name, effort_text(m)) for m in found if (m.strength or 0.0) <= reach}
-    beyond = [m for m in found if m.key not in steady and not m.at_one_radius]
-    return list(dict.fromkeys(condition_name(m.name) for m in beyond if (m.name, effort_text(m)) not in tried))
 
 
 def _with(demand: Demand, found: str, judgement: Judgement) -> Demand:
