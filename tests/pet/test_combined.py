@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from robustpeft.pet import (
     SSF,
+    VPT,
     Adapter,
     AdapterPlus,
     AdaptFormer,
@@ -157,8 +158,8 @@ def test_fewer_than_two_are_refused(methods):
 
 
 def test_the_parts_start_from_the_seed_that_was_given(build):
-    both = LNLoRA(r=2, components=("q",)) + LoRA(r=2, components=("fc1",))
+    both = LNLoRA(r=2, components=("q",)) + LoRA(r=2, components=("fc1",)) + VPT(num_prompts=2)
     starts = [both.attach(build(), seed=seed).state() for seed in (1, 2)]
-    drawn = [name for name in starts[0] if ".A." in name]
-    assert drawn
+    drawn = [name for name in starts[0] if ".A." in name or "prompts" in name]
+    assert {"prompts" in name for name in drawn} == {True, False}
     assert not any(torch.equal(starts[0][name], starts[1][name]) for name in drawn)

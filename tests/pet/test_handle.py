@@ -90,6 +90,15 @@ def test_frozen_dropout_stays_off_while_the_adapter_is_in_training_mode(build, i
     assert torch.equal(model(images), model(images))
 
 
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_layer_whose_hooks_would_be_lost_is_not_replaced(model, kind):
+    hook = getattr(model.network.blocks[0].attn.qkv, kind)(lambda *_: None)
+    with pytest.raises(UserError, match=r"blocks.0.attn.qkv carries hooks, which LoRA\(r=2.*remove them first"):
+        LoRA(r=2).attach(model)
+    hook.remove()
+    LoRA(r=2).attach(model).detach()
+
+
 def test_disabled_answers_as_before_attaching_and_then_as_after(build, images, shake):
     model = build()
     before = model(images)

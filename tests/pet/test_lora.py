@@ -83,6 +83,7 @@ def test_the_head_can_be_adapted_like_any_other_map(build, images, shake, tmp_pa
     trained = handle.named_parameters()
     assert {name for name in trained if name.startswith("head")} == {"head.adapter.A.head", "head.adapter.B.head"}
     assert handle.num_head_parameters == 0
+    assert handle.state().keys() == trained.keys() | {"head.weight", "head.bias"}  # those it belongs to, and no more
     assert handle.num_parameters == method.count(model) == 2 * 3 * (32 + 32) + 3 * (32 + 5)
     branch = {name.rsplit(".", 2)[1]: p for name, p in trained.items() if name.startswith("head")}
     with torch.no_grad():
@@ -117,3 +118,8 @@ def test_an_adapted_head_is_merged_and_is_not_written_as_pefts(build, images, sh
     handle.merge()
     torch.testing.assert_close(model(images), wanted, rtol=0, atol=1e-5)
     assert type(model.network.head) is torch.nn.Linear
+
+
+def test_what_means_nothing_is_refused():
+    with pytest.raises(UserError, match="alpha must be positive; got -1"):
+        LoRA(alpha=-1.0)

@@ -174,6 +174,7 @@ def test_a_layer_that_differs_in_scaling_by_a_power_of_two_is_written_exactly(mo
 
 def test_what_is_no_plain_lora_has_no_such_form(build):
     assert peft_files(LNLoRA(r=2).attach(build())) is None
+    assert peft_files(LNLoRA(r=2, norm="none").attach(build())) is None  # its type would not come back
     assert not is_blockwise(LNLoRA(r=2).attach(build()))
     assert not is_blockwise(LoRA(r=2, components=("fc1",)).attach(build()))
 

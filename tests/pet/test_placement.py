@@ -107,6 +107,14 @@ def test_a_layer_that_cannot_be_wrapped_is_refused(layer, message):
         place_low_rank(model, {site: 2}, BranchSettings())
 
 
+@pytest.mark.parametrize("padding", [0, "valid"])
+def test_a_patch_embedding_without_padding_is_wrapped_however_that_is_said(padding):
+    model = wrap(nn.Sequential(nn.Conv2d(3, 8, 4, stride=4, padding=padding)))
+    site = Site("patch_embed", "0")
+    model.seams = Seams("own", (site,), ("head",), (), ())
+    assert list(place_low_rank(model, {site: 2}, BranchSettings())) == ["0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
