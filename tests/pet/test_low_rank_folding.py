@@ -37,6 +37,31 @@ def test_folding_a_single_branch_shares_no_memory_with_its_parameters(affine, pa
     assert mine.isdisjoint(buffer.data_ptr() for buffer in folded.buffers())
 
 
+@pytest.mark.parametrize("shape", [(5, 8), (2, 5, 8), (2, 3, 5, 8)], ids=len)
+@pytest.mark.parametrize("norm", ["none", "before", "after"])
+def test_what_is_folded_computes_what_it_was_folded_from_and_is_nobodys_state(norm, shape):
+    branches = (Branch("q", 2, 3.0, (0, 3)), Branch("v", 3, 0.5, (2, 3)))
+    adapter = LowRank(branches, 8, 12, BranchOptions(norm, norm_eps=0.3))
+    with torch.no_grad():
+        for seed, parameter in enumerate(adapter.parameters()):
+            parameter.copy_(draw(*parameter.shape, seed=seed + 9))
+    weight, bias = draw(12, 8, seed=1), draw(12, seed=2)
+    folded = fold(weight, bias, adapter)
+    assert folded.state_dict() == {}
+    for tokens in (draw(*shape, seed=3), draw(*shape, seed=4).transpose(0, -2)):
+        wanted = nn.functional.linear(tokens, weight, bias) + adapter(tokens)
+        torch.testing.assert_close(folded(tokens), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("r", [1, 5, 7, 8, 15, 16])
+def test_narrow_matrices_are_filled_up_to_what_vector_units_take(r):
+    folded = FoldedBefore(draw(20, 18), None, draw(r, 18), draw(20, r), 0.1)
+    width = -(-(r + 1) // 8) * 8
+    assert (folded.down.shape, folded.up.shape) == ((18, width), (width, 20))
+    assert folded.down.is_contiguous()
+    assert folded.up.is_contiguous()
+
+
 def test_the_variance_behind_the_branch_is_found_without_its_output():
     branches = (Branch("q", 2, 1.0, (0, 3)), Branch("v", 3, 1.0, (2, 3)))
     adapter = LowRank(branches, 8, 30, BranchOptions("after"))
