@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from robustpeft.attacks import PGD
+from robustpeft.attacks import PGD, Square
 from robustpeft.auditing import AuditPlan, Place, run_audit
 from robustpeft.auditing.kept_files import pack_images
 from robustpeft.auditing.siblings import read_siblings, sibling_conditions
@@ -40,6 +40,15 @@ def test_a_twin_falls_to_all_that_its_sibling_fell_to(audit, make_linear, tmp_pa
     assert {check.key: check.verdict for check in two.checks}["verified_again"] == "pass"
     assert sum(kept.images for kept in two.adversarial) == broken
     assert read_record(tmp_path / "two") == two
+
+
+def test_questions_break_nothing_alone_where_siblings_left_no_search_to_begin(audit, make_linear, tmp_path):
+    audit(make_linear(2), PLAN, tmp_path / "one", "one")
+    asked = dataclasses.replace(PLAN, black_box=(Square(queries=299),), siblings=(str(tmp_path / "one"),))
+    record = audit(make_linear(2), asked, tmp_path / "two", "two")
+    assert record["square@linf:0.02"].correct.count < record["clean"].correct.count
+    assert record["pgd@linf:0.02"].borrowed
+    assert {check.key: check.verdict for check in record.checks}["gradient_free"] == "pass"
 
 
 def test_a_plan_without_siblings_has_the_seal_of_one_that_never_heard_of_them(audit, make_linear, tmp_path):

@@ -30,6 +30,16 @@ def test_a_failure_of_strength_or_model_makes_it_an_upper_bound(make_record):
         )
 
 
+def test_where_nothing_holds_nothing_can_be_lower(make_record):
+    record = make_record(pgd=frozenset(range(40)), checks=(PASSED, check("fail", "strength")))
+    said = headline(record)
+    assert said.kind == "measured"
+    assert said.sentence == (
+        "FullLoRA: robust accuracy at Linf 0.1 is 0.0 % (0.0 to 8.8), 0 of 40; nothing is left that a stronger attack "
+        "could break. It does not hold that logits are logits: seen."
+    )
+
+
 def test_a_failure_of_integrity_leaves_the_reason_and_no_number(make_record):
     failures = (check("fail", "strength"), check("fail", "integrity", "Images lie in [0, 1]", "0 to 255."))
     said = headline(make_record(checks=failures))

@@ -22,9 +22,10 @@ class Headline:
     """The first sentence about a model.
 
     Args:
-        kind: ``measured``: no check failed. ``upper_bound``: a check of the model or of the attacks' strength failed;
-            what was broken is broken, but more may be; or it was attacked by queries alone. ``refused``: a check of
-            integrity failed; there is no number. ``unchecked``: no checks were made. ``clean``: no attack was tried.
+        kind: ``measured``: no check failed, or nothing withstood. ``upper_bound``: a check of the model or of the
+            attacks' strength failed; what was broken is broken, but more may be; or it was attacked by queries alone.
+            ``refused``: a check of integrity failed; there is no number. ``unchecked``: no checks were made.
+            ``clean``: no attack was tried.
         sentence: The sentence.
     """
 
@@ -46,6 +47,9 @@ def headline(record: AuditRecord) -> Headline:
     where = threat_text(threats[0].norm, threats[0].epsilon)
     number = rate_text(case.correct)
     weak = [*_failed(record.checks, "model"), *_failed(record.checks, "strength")]
+    if weak and not case.correct.count:
+        left = "nothing is left that a stronger attack could break"
+        return Headline("measured", f"{label}: robust accuracy at {where} is {number}; {left}. {_weaknesses(weak)}")
     if weak:
         return Headline(
             "upper_bound",

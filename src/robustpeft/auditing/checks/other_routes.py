@@ -157,7 +157,10 @@ def _of_all_images(question: Question, case: Case, alone: int, who: str) -> Chec
 
 
 def _alone(case: Case, *, labels_only: bool) -> tuple[int, bool]:
-    """Return how many images searches without gradients broke at the main threat and no other did; were there any?"""
+    """Return how many images searches without gradients broke at the main threat and no other did; were there any?
+
+    Images that those of other models broke are left out: searches along gradients did not begin on them.
+    """
     findings = case.keepsake.findings
     if findings is None:
         return 0, False
@@ -165,7 +168,9 @@ def _alone(case: Case, *, labels_only: bool) -> tuple[int, bool]:
     guided = {s.key(findings.plan) for s in findings.stages if not _is_free(s.search)}
     by_free = {row.image for row in findings.rows.values() if row.broken and row.stage in free}
     by_guided = {row.image for row in findings.rows.values() if row.broken and row.stage in guided}
-    return len(by_free - by_guided), bool(free) and bool(guided)
+    last = len(findings.plan.threats) - 1
+    alone = {image for image in by_free - by_guided if findings.candidate(image, last) is None}
+    return len(alone), bool(free) and bool(guided)
 
 
 def _is_blind(search: Search[Any]) -> bool:
