@@ -14,6 +14,7 @@ from robustpeft.report.comparable import comparable
 from robustpeft.report.headline import headline, publishable
 from robustpeft.report.ladder import attacker_ladders
 from robustpeft.report.tables import Cell, Column, Table, headline_table
+from robustpeft.report.wording import condition_name
 
 __all__ = ["terminal_headlines", "terminal_ladder", "terminal_table"]
 
@@ -96,9 +97,14 @@ def terminal_table(records: Sequence[AuditRecord]) -> RichTable:
 
 
 def _that_fit(table: Table) -> list[int]:
-    """Return the columns for 80 characters: where there are too many, single attacks go, the first of them first."""
+    """Return the columns for 80 characters: where there are too many, single attacks go, the first of them first.
+
+    Before them go images that were found on other models, which stand in the ladder.
+    """
     kept = [place for place, column in enumerate(table.columns) if not _is_file(column)]
     single = [place for place in kept[1:-1] if not table.columns[place].title.startswith(("Worst", "Strongest"))]
+    borrowed = tuple(condition_name(source) for source in ("sibling", "transfer"))
+    single.sort(key=lambda place: not table.columns[place].title.startswith(borrowed))  # stable
     gone = single[: max(0, len(kept) - _MOST_COLUMNS)]
     return [place for place in kept if place not in gone]
 
