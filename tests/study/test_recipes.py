@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from robustpeft.attacks import PGD
+from robustpeft.objectives import PgdAt
+from robustpeft.pet import LoRA
 from robustpeft.study import dump_recipe, read_recipe, shipped_recipes
 
 NAMES = sorted(shipped_recipes())
@@ -47,3 +50,19 @@ def test_adversarial_recipes_for_digits_share_threat_and_schedule() -> None:
         fulllora.training.epochs,
     )
     assert full.threat.epsilon == 0.1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_of_overrides_does_not_matter(turned: bool) -> None:
+    said = ["method.r=3", "method.name=lora", "backbone.weights=W", "backbone.name=vit_tiny_patch16_224"]
+    said += ["objective.attack.steps=7", "objective={name: pgd_at, attack: {name: pgd, steps: 2}}"]
+    recipe = read_recipe("fulllora-digits", said[::-1] if turned else said)
+    assert recipe.method == LoRA(r=3)
+    assert (recipe.backbone.name, recipe.backbone.weights) == ("vit_tiny_patch16_224", "W")
+    assert isinstance(recipe.objective, PgdAt)
+    assert isinstance(recipe.objective.attack, PGD)
+    assert recipe.objective.attack.steps == 7
+
+
+def test_of_one_override_given_twice_the_last_counts() -> None:
+    assert read_recipe("fulllora-digits", ["seed=1", "method.r=2", "seed=5"]).seed == 5

@@ -67,7 +67,8 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: Path of a YAML file, or the name of a shipped recipe.
-        overrides: Each ``key.sub=value``, the value in YAML: ``training.epochs=5``, ``threat.epsilon=8/255``.
+        overrides: Each ``key.sub=value``, the value in YAML: ``training.epochs=5``, ``threat.epsilon=8/255``. Their
+            order does not matter, but that of one key given twice the last counts.
 
     Raises:
         UserError: If there is no such recipe, it is not valid YAML, or it has an unknown key or a wrong value.
@@ -85,8 +86,9 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not overrides:
         return recipe
     resolved = to_plain(recipe, AXES)  # every default written out, so that each can be overridden
-    for override in overrides:
-        _apply(resolved, override)
+    settings = [(*read_setting(override), override) for override in overrides]
+    for key, value, said in sorted(settings, key=lambda setting: _reach(setting[0])):
+        _set(resolved, key, value, said)
     return from_plain(Recipe, resolved, AXES)
 
 
@@ -121,11 +123,6 @@ def _blanks(plain: Any, where: str) -> Iterator[str]:
             yield from _blanks(value, f"{where}.{key}" if where else key)
 
 
-def _apply(plain: dict[str, Any], override: str) -> None:
-    key, value = read_setting(override)
-    _set(plain, key, value, override)
-
-
 def read_setting(text: str) -> tuple[str, Any]:
     """Return the dotted key and the value of ``key.sub=value``, the value in YAML.
 
@@ -153,6 +150,12 @@ def _set(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
     if leaf == tag and here.get(leaf) not in (None, value):
         here.clear()
     here[leaf] = value
+
+
+def _reach(key: str) -> tuple[int, bool]:
+    """Return what sorts dotted keys so that none undoes another: a whole before its parts, its name before the rest."""
+    *parents, leaf = key.split(".")
+    return len(parents), not parents or leaf != _tag(parents[-1])
 
 
 def _below(here: Any, key: str, override: str) -> Any:
