@@ -11,6 +11,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import yaml
+from hypothesis import settings
+
+settings.register_profile("without deadlines", deadline=None)  # a busy machine is no bug
+settings.load_profile("without deadlines")
 
 TOKEN = "hf_test"
 

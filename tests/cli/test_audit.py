@@ -155,7 +155,7 @@ def test_a_profile_says_how_long_it_may_take_and_options_still_win(place: Any, t
     ended = type_in("audit", place.run(), *asked, "--device", "cpu")
     assert ended.status == 0, ended.err
     said = " ".join(ended.err.split())
-    assert re.search(r"AutoAttack and 5,000 queries .*, and all checks\); at most \d+ min", said)
+    assert re.search(r"fgsm within every radius, square \(5,000 questions\) .* on 4 images; at most \d+ min", said)
     record = read_record(place.path / "run" / "audit" / "lora")
     assert ({m.name for m in record.of("attack")}, record.data.n) == ({"fgsm", "square", "transfer"}, 4)
     assert {check.key for check in record.checks} > {"input_range", "beyond_one_step"}
