@@ -41,6 +41,7 @@ from robustpeft.data import Parquet, load_data
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.records import LedgerRow
+from robustpeft.study.audit_runs import images_of
 from robustpeft.types import Linf, attack_view
 
 IMAGENETTE_IN_IMAGENET = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
@@ -191,7 +192,7 @@ def peers_of(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[n
 def robust(run: Path, attack: Attack, n: int, width: int, clock: Callable[[], float]) -> None:
     """An attack on images that hold: passes, and the time against their cost."""
     model = rp.load(run).eval()
-    data = rp.load_data("digits").test.take(n)
+    data = images_of(None, run, model).test.take(n)
     threat = model.threat or Linf(0.1)
     batch = next(iter(data.batches(width)))
     batches: list[Slots] = []

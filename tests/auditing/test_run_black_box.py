@@ -6,7 +6,9 @@ import pytest
 
 from robustpeft.attacks import FGSM, PGD, HardLabel, Square
 from robustpeft.auditing import AuditPlan, Place
-from robustpeft.records import read_record, write_record
+from robustpeft.auditing.consistency import Dossier, check_consistency
+from robustpeft.errors import UserError
+from robustpeft.records import Rate, read_record, write_record
 
 PLAN = AuditPlan(
     epsilons=(0.005, 0.02),
@@ -74,3 +76,47 @@ def test_an_audit_with_a_black_box_that_was_broken_off_goes_on(audit, make_linea
     again = audit(make_linear(2), split, place=Place(tmp_path / "ledger"))
     assert again.rows == whole.rows
     assert read_record(write_record(again, tmp_path)) == again
+
+
+def test_a_part_of_the_images_is_asked_as_it_would_be_among_all(audit, make_linear, make_split, tmp_path):
+    split = make_split(n=40)
+    whole = audit(make_linear(2), split)
+    part = audit(make_linear(2), split, replace(PLAN, black_box_images=15))
+    chosen = set(split.take(15, part.seed).ids.tolist())
+    for key in ("square@linf:0.02", "hard_label@linf:0.02"):
+        assert {row.id for row in part.rows if key in row.predictions} == chosen
+        rows = [row for row in whole.rows if row.id in chosen]
+        assert part[key].correct == Rate(sum(row.predictions[key] == row.label for row in rows), 15)
+        assert 0 < part[key].correct.count < 15
+        assert [rate.n for rate in part[key].per_class] == split.take(15, part.seed).labels.bincount().tolist()
+        assert [row.queries.get(key) for row in part.rows if row.id in chosen] == [row.queries.get(key) for row in rows]
+        assert part[key].forwards < whole[key].forwards
+    for key in ("clean", "fgsm@linf:0.02", "pgd@linf:0.02"):
+        assert part[key].correct == whole[key].correct
+        assert part[key].correct.n == 40
+    write_record(part, tmp_path / "record")
+    assert read_record(tmp_path / "record") == part
+
+
+def of_the_ledger(record, directory):
+    return next(f for f in check_consistency(Dossier(record, directory, directory / "ledger")) if f.claim == "ledger")
+
+
+def test_the_sealed_part_is_the_part_that_was_asked(audit, make_linear, make_split, tmp_path):
+    """Whoever leaves out another image than the sealed choice does is found, by the ledger."""
+    record = audit(
+        make_linear(2), make_split(n=40), replace(PLAN, black_box_images=15), place=Place(ledger=tmp_path / "ledger")
+    )
+    assert of_the_ledger(record, tmp_path).outcome == "confirmed"
+    key = "square@linf:0.02"
+    held = next(row for row in record.rows if key in row.predictions)
+    rows = tuple(
+        replace(row, predictions={k: v for k, v in row.predictions.items() if (k, row) != (key, held)})
+        for row in record.rows
+    )
+    assert of_the_ledger(replace(record, rows=rows), tmp_path).outcome == "refuted"
+
+
+def test_so_many_images_must_be_one_at_least():
+    with pytest.raises(UserError, match="black_box_images must be at least 1, or None for all; got 0"):
+        replace(PLAN, black_box_images=0)

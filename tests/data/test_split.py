@@ -1,5 +1,4 @@
 import dataclasses
-from itertools import pairwise
 
 import pytest
 import torch
@@ -7,7 +6,6 @@ from hypothesis import given, strategies as st
 
 from robustpeft.data import Augment, Split
 from robustpeft.data.image_store import InMemory, OnDemand
-from robustpeft.data.split import ranks_within
 from robustpeft.errors import UserError
 
 
@@ -126,10 +124,3 @@ def test_the_digest_tells_order_ids_and_labels_apart():
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="rows"):
         Split(SPLIT.store, SPLIT.rows, SPLIT.labels[1:], SPLIT.ids)
-
-
-def test_ranks_number_each_class_from_zero():
-    ranks = ranks_within(SPLIT.labels, SPLIT.ids, seed=0)
-    for c, count in ((0, 50), (1, 30), (2, 20)):
-        assert sorted(ranks[SPLIT.labels == c].tolist()) == list(range(count))
-    assert any(a > b for a, b in pairwise(ranks[:50].tolist()))

@@ -13,6 +13,7 @@ from robustpeft.records import (
     Rate,
     Subject,
     attacker_ladder,
+    least_of,
     norm_distribution,
     query_curves,
     read_record,
@@ -209,3 +210,36 @@ def test_queries_alone_are_no_full_knowledge(make):
     assert rung.correct is None
     assert rung.missing.startswith("nothing but queries was tried")
     assert attacker_ladder(make())[-1].correct is not None
+
+
+def test_questions_put_about_a_part_have_an_n_of_their_own_and_leave_the_worst_case_whole(make):
+    """Of images 0 to 9 alone: number 0 is wrong as it is, 2 to 7 fell."""
+    record = make()
+    rows = tuple(
+        dataclasses.replace(row, predictions={k: v for k, v in row.predictions.items() if k != SQUARE or row.id < 10})
+        for row in record.rows
+    )
+    part = dataclasses.replace(record, rows=rows)
+    hundred, thousand, all_questions = (rungs(part)[f"queries_{budget}"] for budget in (100, 1000, 5000))
+    assert (hundred.correct, hundred.turned) == (Rate(7, 10), Rate(2, 9))
+    assert (thousand.correct, all_questions.correct) == (Rate(5, 10), Rate(3, 10))
+    assert all_questions.questions == sum(ASKED.values()) + 3 * 5000
+    assert rungs(part)["full_knowledge"].correct == rungs(record)["full_knowledge"].correct
+
+
+def test_the_smallest_count_is_not_that_of_a_part(make):
+    record = make(rows=False)
+    measured = [dataclasses.replace(m, correct=Rate(1, 5)) if m.key == SQUARE else m for m in record.measurements]
+    assert least_of(measured) == min((m.correct for m in measured if m.key != SQUARE), key=lambda rate: rate.count)
+    assert dataclasses.replace(record, measurements=tuple(measured)).worst_attack.key == PGD
+    assert least_of([m for m in measured if m.key == SQUARE]) == Rate(1, 5)
+
+
+def test_only_searches_that_count_questions_may_leave_images_out(make, tmp_path):
+    record = make()
+    for key in ("clean", PGD):
+        kept = {k: v for k, v in record.rows[0].predictions.items() if k != key}
+        rows = (dataclasses.replace(record.rows[0], predictions=kept), *record.rows[1:])
+        write_record(dataclasses.replace(record, rows=rows), tmp_path / key)
+        with pytest.raises(UserError, match=f"says nothing of {key} for 1 images"):
+            read_record(tmp_path / key)

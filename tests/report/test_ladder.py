@@ -70,7 +70,7 @@ def test_the_ladder_opens_the_page(asked):
     html = render_html([asked()])
     headings = re.findall(r"<h2[^>]*>([^<]*)", html)
     assert headings[0] == "What it takes to break it"
-    assert "questions in all" in html
+    assert "questions about 40 images" in html
 
 
 def test_a_record_that_is_refused_has_no_ladder(asked):
@@ -145,3 +145,24 @@ def test_nothing_broken_and_nothing_found_can_be_drawn(asked):
     for panel in (*query_panels([held]), *norm_panels([held])):
         assert step_figure(panel, "z").startswith("<svg")
     assert "What it takes" in render_html([held])
+
+
+def test_how_many_images_the_questions_were_about_stands_wherever_they_were_fewer(asked):
+    """Of images 28 to 39 Square broke 28, 29 and 30."""
+    record = asked()
+    rows = tuple(
+        row if row.id >= 28 else dataclasses.replace(row, predictions=dict(list(row.predictions.items())[:-1]))
+        for row in record.rows
+    )
+    square = dataclasses.replace(record["square@linf:0.1"], correct=Rate(9, 12), per_class=(Rate(9, 12),))
+    part = dataclasses.replace(record, measurements=(*record.measurements[:-1], square), rows=rows)
+    for where, text in everything([part]).items():
+        lines = " ".join(re.sub(r"<[^>]*>|\s+", " ", text).split())
+        assert "about 12 images" in lines or where == "terminal", where
+        assert "Linf 0.1, 12 images" in lines or where == "terminal", where
+    shown = everything([part])["terminal"]
+    assert "12 images" in shown
+    assert "75.0 %" in shown
+    (panel,) = query_panels([part])
+    assert [cell.notes[0] for cell in panel.table().rows[0].cells] == [f"{k} of 12" for k in (12, 12, 12, 12, 9, 9)]
+    assert "Square (12 of the images) at this one alone" in everything([part])["markdown"]

@@ -25,7 +25,8 @@ def test_quick_keeps_the_attacks_and_standard_adds_autoattack_within_the_largest
 
 def test_a_plan_is_told_in_words():
     assert in_words(with_profile(PLAN, "standard")) == (
-        "fgsm and pgd within every radius, autoattack and square (5,000 questions) within the largest"
+        "fgsm and pgd within every radius, autoattack within the largest, square (5,000 questions) within the largest "
+        "on at most 64 images"
     )
     assert in_words(dataclasses.replace(PLAN, epsilons=(0.1,))) == "pgd within the radius"
     assert "autoattack" not in in_words(with_profile(dataclasses.replace(PLAN, norm="l1"), "standard"))
@@ -55,11 +56,16 @@ def test_the_estimate_counts_passes(digits):
     widest = dataclasses.replace(PLAN, checks="none", widest=(rp.PGD(steps=3),))
     assert estimate(model, digits.test, widest, 10).passes == 20 * (11 + 7)
     assert estimate(model, digits.test, PLAN, 10).passes > found.passes
+    asked = dataclasses.replace(PLAN, checks="none", black_box=(rp.Square(queries=99),))
+    for part, questions in ((None, 20), (7, 7), (30, 20)):
+        plan = dataclasses.replace(asked, black_box_images=part)
+        assert estimate(model, digits.test, plan, 10).passes == found.passes + questions * 100
 
 
 def test_who_pays_for_questions_and_smallest_perturbations():
     quick, standard, full = (with_profile(PLAN, name) for name in ("quick", "standard", "full"))
     assert quick.black_box == ()
+    assert (standard.black_box_images, with_profile(standard, "full").black_box_images) == (64, None)
     assert [attack.course(10).passes for attack in standard.black_box] == [5000]
     assert [attack.course(10).labels_only for attack in full.black_box] == [False, True]
     assert (quick.minimal_norms, standard.minimal_norms, full.minimal_norms) == (False, False, True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from torch import Tensor
+
 from robustpeft.attacks.base import Attack
 from robustpeft.attacks.ensemble import stage_stream
 from robustpeft.attacks.search import Search
 from robustpeft.errors import UserError
-from robustpeft.types import LATER, Threat, name_of
+from robustpeft.types import LATER, Threat, chosen_part, name_of
 
 __all__ = ["AttackPlan", "Stage"]
 
@@ -28,6 +30,7 @@ class AttackPlan:
         widest: Attacks that are tried within the last threat alone, where each threat would cost too much.
         narrow: Likewise, after all others, and on images that others' images broke too: what they take to break an
             image is to be known of every one.
+        narrow_images: The narrow ones are tried on so many images alone, a stratified choice by the seed; None for all.
         cascade: An image that one attack broke within a threat is not tried again by later ones: the worst case over
             all attacks at the lowest cost, without a rate for each of them.
 
@@ -41,10 +44,13 @@ class AttackPlan:
     widest: tuple[Attack, ...] = field(default=(), metadata=LATER)
     narrow: tuple[Attack, ...] = ()
     cascade: bool = False
+    narrow_images: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.all_attacks or not self.threats:
             raise UserError("a plan needs at least one attack and one threat")
+        if self.narrow_images is not None and self.narrow_images < 1:
+            raise UserError(f"narrow_images must be at least 1, or None for all; got {self.narrow_images}")
         for place, later in enumerate(self.threats):
             for earlier in self.threats[:place]:
                 if earlier.with_epsilon(later.epsilon) == later and later.epsilon <= earlier.epsilon:
@@ -65,6 +71,12 @@ class AttackPlan:
     def spares(self, attack: int) -> bool:
         """Return whether the attack of this number leaves out what images found against other models broke."""
         return attack <= self.last
+
+    def images_of(self, attack: int, labels: Tensor, ids: Tensor) -> frozenset[int]:
+        """Return the ids of the images that the attack of this number is tried on, of those with these (n,)."""
+        if self.narrow_images is None or attack <= self.last:
+            return frozenset(ids.tolist())
+        return frozenset(ids[chosen_part(labels, ids, self.narrow_images, self.seed)].tolist())
 
     def threats_of(self, attack: int) -> range:
         """Return within which threats, by number, the attack of this number is tried."""

@@ -161,7 +161,9 @@ class Undertaking:
     def _run_stage(self, number: int, stage: Stage, classes: int) -> None:
         key, threat = stage.key(self.plan), self.plan.threats[stage.threat]
         runs = stage.search.course(classes).runs
-        todo = [place for place in self.mine if self._is_open(self.ids[place], stage, key, runs)]
+        among = self.plan.images_of(stage.attack, self.split.labels, self.split.ids)
+        mine = [place for place in self.mine if self.ids[place] in among]
+        todo = [place for place in mine if self._is_open(self.ids[place], stage, key, runs)]
         if threat.epsilon == 0:
             todo = []
         start = Progress(stage, number, len(self.findings.stages), 0, len(todo), 0, self._held(stage))

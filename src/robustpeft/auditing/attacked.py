@@ -72,7 +72,9 @@ class Attacked:
 
 def attack_plan(plan: AuditPlan, seed: int) -> AttackPlan:
     """Return what the driver is to do for an audit."""
-    return AttackPlan(plan.attacks, plan.threats, seed, plan.widest, plan.black_box)
+    return AttackPlan(
+        plan.attacks, plan.threats, seed, plan.widest, plan.black_box, narrow_images=plan.black_box_images
+    )
 
 
 def attack_places(plan: AuditPlan, conditions: Sequence[Condition]) -> dict[tuple[int, int], Condition]:
@@ -164,6 +166,8 @@ def _outcome(
     keys = {s.key(findings.plan) for s in findings.stages if (s.attack, s.threat) == place}
     rows = [row for row in findings.rows.values() if row.stage in keys]
     asked = {row.image: row.step for row in rows if row.broken} if condition.queries is not None else {}
+    among = findings.plan.images_of(attack, setting.split.labels, setting.split.ids)
+    tried = torch.tensor([image in among for image in setting.split.ids.tolist()])
     return Outcome(
         predictions,
         {},
@@ -172,6 +176,7 @@ def _outcome(
         sum(row.seconds for row in rows),
         asked,
         borrowed=dict(borrowed),
+        tried=None if bool(tried.all()) else tried,
     )
 
 

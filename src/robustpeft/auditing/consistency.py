@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Findings
 from robustpeft.auditing.attacked import attack_places, attack_plan
 from robustpeft.auditing.borrowed import borrowed_condition
@@ -207,13 +209,17 @@ def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) ->
     conditions = [c for c in conditions_of(plan, record.data.image_size) if c.kind == "attack"]
     places = {condition.key: place for place, condition in attack_places(plan, conditions).items()}
     wrong: dict[int, str] = {}
+    ids, labels = (torch.tensor([getattr(row, field) for row in record.rows]) for field in ("id", "label"))
+    tried = {key: attacks.images_of(attack, labels, ids) for key, (attack, _) in places.items()}
     for row in record.rows:
         clean = findings.clean(row.id)
-        expected = {"clean": None if clean is None else clean.prediction}
+        expected: dict[str, int | None] = {"clean": None if clean is None else clean.prediction}
         for key, (attack, threat) in places.items():
             broken = findings.broke(row.id, attack, threat)
             fell = broken is not None and clean is not None and clean.prediction == row.label
             expected[key] = broken.prediction if fell and broken is not None else expected["clean"]
+            if row.id not in tried[key]:
+                expected[key] = None
         for threat, condition in enumerate(sibling_conditions(plan)):
             met = findings.candidate(row.id, threat)
             fell = met is not None and clean is not None and clean.prediction == row.label

@@ -58,7 +58,8 @@ class Outcome:
     """What came of one condition.
 
     Args:
-        predictions: Int64 (n,), in the order of the split, on the CPU.
+        predictions: Int64 (n,), in the order of the split, on the CPU; of images that it was not tried on, those of the
+            clean ones.
         answers: The images that are shown, by id.
         forwards: Forward passes in images, the one for the predictions included.
         backwards: Backward passes in images.
@@ -67,6 +68,7 @@ class Outcome:
         note: What a reader must know of how it came about.
         borrowed: By the name of the model against which they were found, how many images that were broken were broken
             by one found there.
+        tried: Bool (n,): the images that it was tried on; None for all.
     """
 
     predictions: Tensor
@@ -77,6 +79,7 @@ class Outcome:
     asked: dict[int, int] = field(default_factory=dict)
     note: str = ""
     borrowed: dict[str, int] = field(default_factory=dict)
+    tried: Tensor | None = None
 
 
 def measure(condition: Condition, setting: Setting, pace: Pace) -> Outcome:

@@ -32,8 +32,10 @@ class AuditPlan:
         widest: Searches beside them within the largest radius alone, for what would cost too much at each.
         perturbations: The changes without an adversary; None for `default_perturbations` at the images' size.
         corruptions: Severities, 1 to 5, at which the 15 common corruptions come on top of them: 15 forwards each.
-        black_box: Searches without gradients, on every image within the largest radius alone, so that the query that
-            broke it can be counted: ``(Square(queries=4999),)`` is 5,000 of them, its first point being one.
+        black_box: Searches without gradients, within the largest radius alone and also on images that others broke, so
+            that the query that broke each can be counted: ``(Square(queries=4999),)`` is 5,000 of them, its first point
+            being one.
+        black_box_images: Those on so many of the images alone, a stratified subset; None for all of them.
         transfer: Images made on the model without its adapter, if it has one, are judged within the largest radius:
             21 forwards and 20 backwards of that model and 1 forward an image.
         minimal_norms: Look for the smallest perturbation of every image (FMN, 101 forwards and 100 backwards); for
@@ -71,6 +73,7 @@ class AuditPlan:
     precision: str = "float32"
     siblings: tuple[str, ...] = field(default=(), metadata=LATER)
     widest: tuple[Attack, ...] = field(default=(), metadata=LATER)
+    black_box_images: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_values("attacks", self.attacks, Attack)
@@ -98,6 +101,8 @@ class AuditPlan:
             raise UserError(f"unknown precision {self.precision!r}; {nearest_hint(self.precision, PRECISIONS)}")
         if self.images is not None and self.images < 1:
             raise UserError(f"images must be at least 1, or None for all; got {self.images}")
+        if self.black_box_images is not None and self.black_box_images < 1:
+            raise UserError(f"black_box_images must be at least 1, or None for all; got {self.black_box_images}")
         if self.batch_size < 1 or self.gallery < 0:
             raise UserError(
                 f"batch_size must be at least 1 and gallery at least 0; got {self.batch_size} and {self.gallery}"

@@ -237,7 +237,7 @@ def _attack(asking: _Asking, record: AuditRecord, measurement: Measurement, unre
     refuted: dict[int, str] = {}
     missing: list[int] = []
     for row in record.rows:
-        if row.predictions["clean"] != row.label or row.predictions[measurement.key] == row.label:
+        if not row.stands("clean") or row.stands(measurement.key):
             continue
         point = _point_within(asking, measurement, row.id)
         if point is None or point.edge:
@@ -267,12 +267,12 @@ def _hidden(asking: _Asking, record: AuditRecord) -> list[Finding]:
     hidden = []
     for (norm, image), point in asking.points.items():
         row = asking.rows[image]
-        if point.problem or row.predictions["clean"] != row.label:
+        if point.problem or not row.stands("clean"):
             continue
         fell: dict[float, bool] = {}
         for m in record.of("attack"):
             if m.threat and m.threat["norm"] == norm and m.strength is not None and m.strength >= point.epsilon:
-                fell[m.strength] = fell.get(m.strength, False) or row.predictions[m.key] != row.label
+                fell[m.strength] = fell.get(m.strength, False) or not row.stands(m.key)
         if not all(fell.values()):
             hidden.append(image)
     if not hidden:

@@ -113,6 +113,7 @@ def run_audit(
             {c.key: o.predictions for c, o in outcomes.items()},
             {c.key: o.asked for c, o in outcomes.items()},
             smallest.sizes,
+            {c.key: o.tried for c, o in outcomes.items() if o.tried is not None},
         ),
         minimal=smallest.search,
         gallery=_gallery(shown, outcomes),

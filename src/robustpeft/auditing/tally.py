@@ -16,7 +16,7 @@ __all__ = ["image_rows", "measurement"]
 
 
 def measurement(condition: Condition, outcome: Outcome, labels: Tensor, num_classes: int) -> Measurement:
-    """Return the counts of one condition.
+    """Return the counts of one condition, on the images that it was tried on.
 
     Args:
         condition: What was done to the images.
@@ -24,7 +24,10 @@ def measurement(condition: Condition, outcome: Outcome, labels: Tensor, num_clas
         labels: Int64 (n,), in the order of the predictions.
         num_classes: Number of classes, those without an image included.
     """
-    hits = labels[outcome.predictions == labels]
+    predictions = outcome.predictions
+    if outcome.tried is not None:
+        predictions, labels = predictions[outcome.tried], labels[outcome.tried]
+    hits = labels[predictions == labels]
     correct, total = (torch.bincount(found, minlength=num_classes).tolist() for found in (hits, labels))
     return Measurement(
         key=condition.key,
@@ -49,6 +52,7 @@ def image_rows(
     predictions: Mapping[str, Tensor],
     asked: Mapping[str, Mapping[int, int]] | None = None,
     smallest: Mapping[int, float] | None = None,
+    tried: Mapping[str, Tensor] | None = None,
 ) -> tuple[ImageRow, ...]:
     """Return one row per image, in the order of the split.
 
@@ -57,14 +61,16 @@ def image_rows(
         predictions: Int64 (n,) for each key of a measurement.
         asked: For keys of measurements that count questions, by image id the one that broke it.
         smallest: By image id, the norm of the smallest perturbation that was found.
+        tried: For keys that are not of all images, bool (n,): those they are of.
     """
     by_image = zip(*(predicted.tolist() for predicted in predictions.values()), strict=True)
+    left_out = {key: set(split.ids[~those].tolist()) for key, those in (tried or {}).items()}
     counted = {key: by_id for key, by_id in (asked or {}).items() if by_id}
     return tuple(
         ImageRow(
             id_,
             label,
-            dict(zip(predictions, answers, strict=True)),
+            {k: said for k, said in zip(predictions, answers, strict=True) if id_ not in left_out.get(k, ())},
             {key: by_id[id_] for key, by_id in counted.items() if id_ in by_id},
             (smallest or {}).get(id_),
         )

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from robustpeft.data.reading import listing
-from robustpeft.data.split import Split, ranks_within
+from robustpeft.data.split import Split
 from robustpeft.errors import UserError
-from robustpeft.types import Noise
+from robustpeft.types import Noise, ranks_within
 
 __all__ = ["TEST_SHARE", "VALIDATION_SHARE", "Shares", "check_shares", "complete", "partition"]
 

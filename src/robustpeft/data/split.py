@@ -13,9 +13,9 @@ from torch import Tensor
 from robustpeft.data.augment import Augment
 from robustpeft.data.image_store import ImageStore, read_ahead
 from robustpeft.errors import UserError
-from robustpeft.types import Noise
+from robustpeft.types import chosen_part
 
-__all__ = ["Batch", "Split", "ranks_within"]
+__all__ = ["Batch", "Split"]
 
 
 @final
@@ -94,12 +94,7 @@ class Split:
             raise UserError(f"cannot take {n} images; the least is 1")
         if n >= len(self):
             return self
-        # The r-th of a class's c images is due when (r + 1/2) / c of everything has been taken.
-        ranks = ranks_within(self.labels, self.ids, seed)
-        due = (ranks + 0.5) / self.labels.bincount()[self.labels]
-        tie_breaker = Noise(seed, self.ids, "take").uniform(()).double()
-        order = sorted(range(len(self)), key=list(zip(due.tolist(), tie_breaker.tolist(), strict=True)).__getitem__)
-        return self.subset(torch.tensor(sorted(order[:n]), dtype=torch.int64))
+        return self.subset(chosen_part(self.labels, self.ids, n, seed))
 
     def batches(
         self,
@@ -143,18 +138,3 @@ class Split:
             if augment is not None:
                 images = augment(images, seed=seed, ids=ids)
             yield Batch(images, self.labels[part].to(device), ids)
-
-
-def ranks_within(labels: Tensor, ids: Tensor, seed: int) -> Tensor:
-    """Return int64 (n,): each image's place, from 0, in the shuffled line of its class.
-
-    The order in the line is a hash of (seed, id): it does not depend on the order of the images, nor on a library's
-    random generator.
-    """
-    shuffled = torch.argsort(Noise(seed, ids, "split").bits(()), stable=True)
-    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
-    counts = labels.bincount()
-    first = counts.cumsum(0) - counts
-    ranks = torch.empty_like(labels)
-    ranks[by_class] = torch.arange(len(labels)) - first[labels[by_class]]
-    return ranks

@@ -8,6 +8,7 @@ from robustpeft.records.audit_record import (
     ImageRow,
     Measurement,
     Subject,
+    least_of,
 )
 from robustpeft.records.check import Check
 from robustpeft.records.contained import contained
@@ -92,6 +93,7 @@ __all__ = [
     "corruption_errors",
     "corruption_measurements",
     "holm",
+    "least_of",
     "mcnemar",
     "read_doubtful_record",
     "mean_interval",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ __all__ = [
     "Measurement",
     "Subject",
     "data_info_from",
+    "least_of",
 ]
 
 SCHEMA_VERSION = 3
@@ -150,6 +152,15 @@ class Measurement:
         return sum(shares) / len(shares) if shares else float("nan")
 
 
+def least_of(measurements: Sequence[Measurement]) -> Rate:
+    """Return the smallest count of some measurements, of which there is at least one.
+
+    One that was tried on a part of the images has fewer because of that; it counts where there is no other.
+    """
+    n = max(m.correct.n for m in measurements)
+    return min((m.correct for m in measurements if m.correct.n == n), key=lambda rate: rate.count)
+
+
 @dataclass(frozen=True)
 class ImageRow:
     """What happened to one image.
@@ -157,7 +168,7 @@ class ImageRow:
     Args:
         id: The image's id in its data set.
         label: Its true class.
-        predictions: Predicted class under every measurement, by key.
+        predictions: Predicted class under every measurement that the image was tried under, by key.
         queries: By key of a measurement that counts questions, the number of the one that broke it, from 1; nothing
             where none did.
         smallest: Norm of the smallest perturbation at which the prediction is wrong, of all that were found; 0 if it is
@@ -169,6 +180,10 @@ class ImageRow:
     predictions: dict[str, int]
     queries: dict[str, int] = field(default_factory=dict)
     smallest: float | None = None
+
+    def stands(self, *keys: str) -> bool:
+        """Return whether the prediction is right under each of these; what the image was not tried under counts not."""
+        return all(self.predictions.get(key, self.label) == self.label for key in keys)
 
 
 @dataclass(frozen=True)
@@ -265,7 +280,8 @@ class AuditRecord:
         if not attacks:
             return None
         largest = max(m.strength or 0.0 for m in attacks)
-        return min((m for m in attacks if m.strength == largest), key=lambda m: m.correct.count)
+        within = [m for m in attacks if m.strength == largest]
+        return next(m for m in within if m.correct == least_of(within))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, numbers and strings."""

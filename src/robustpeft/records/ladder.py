@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustpeft.records.audit_record import AuditRecord, Measurement
+from robustpeft.records.audit_record import AuditRecord, Measurement, least_of
 from robustpeft.records.queries_alone import attacked_by_queries_alone
 from robustpeft.records.query_curve import QueryCurve, query_curves
 from robustpeft.records.rate import Rate
@@ -153,7 +153,7 @@ def _full_knowledge(record: AuditRecord, threat: dict[str, Any] | None) -> Rung:
 
 def _asked(record: AuditRecord, curve: QueryCurve, budget: int) -> int:
     """Return how many questions were put when nobody had put more than the budget about one image."""
-    clean = [row for row in record.rows if row.predictions.get("clean") == row.label]
+    clean = [row for row in record.rows if curve.key in row.predictions and row.stands("clean")]
     return sum(min(row.queries.get(curve.key, curve.budget), budget) for row in clean)
 
 
@@ -163,9 +163,9 @@ def _kept(record: AuditRecord, found: Sequence[Measurement]) -> tuple[Rate, Rate
     Without rows, the smallest count: that of the strongest alone, which may only be too kind to the model.
     """
     if not record.rows:
-        return min((m.correct for m in found), key=lambda rate: rate.fraction), None
-    clean = [row for row in record.rows if row.predictions.get("clean") == row.label]
-    kept = sum(all(row.predictions.get(m.key) == row.label for m in found) for row in clean)
+        return least_of(found), None
+    clean = [row for row in record.rows if row.stands("clean")]
+    kept = sum(row.stands(*(m.key for m in found)) for row in clean)
     return Rate(kept, len(record.rows)), Rate(len(clean) - kept, len(clean))
 
 

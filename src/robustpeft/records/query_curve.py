@@ -55,11 +55,12 @@ def query_curves(record: AuditRecord) -> tuple[QueryCurve, ...]:
 
 
 def _points(record: AuditRecord, key: str) -> tuple[tuple[int, Rate], ...]:
-    total = len(record.rows)
-    left = sum(row.predictions.get("clean") == row.label for row in record.rows)
+    asked = [row for row in record.rows if key in row.predictions]
+    total = len(asked)
+    left = sum(row.stands("clean") for row in asked)
     points = [(0, Rate(left, total))]
-    for asked in sorted(row.queries[key] for row in record.rows if key in row.queries):
+    for number in sorted(row.queries[key] for row in asked if key in row.queries):
         left -= 1
-        point = (asked, Rate(left, total))
-        points = [*points[:-1], point] if points[-1][0] == asked else [*points, point]
+        point = (number, Rate(left, total))
+        points = [*points[:-1], point] if points[-1][0] == number else [*points, point]
     return tuple(points)

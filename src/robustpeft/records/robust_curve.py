@@ -73,9 +73,9 @@ def at_every_radius(record: AuditRecord) -> frozenset[str]:
 
 
 def _points(record: AuditRecord, by_radius: dict[float, list[str]]) -> tuple[tuple[float, Rate], ...]:
-    left = [row for row in record.rows if row.predictions["clean"] == row.label]
+    left = [row for row in record.rows if row.stands("clean")]
     points = [(0.0, Rate(len(left), len(record.rows)))]
     for epsilon in sorted(by_radius):
-        left = [row for row in left if all(row.predictions[key] == row.label for key in by_radius[epsilon])]
+        left = [row for row in left if row.stands(*by_radius[epsilon])]
         points.append((epsilon, Rate(len(left), len(record.rows))))
     return tuple(points)

@@ -156,12 +156,16 @@ def _contradiction(record: AuditRecord) -> str | None:
     if not record.rows:
         return None
     for measurement in record.measurements:
-        hits = [row for row in record.rows if row.predictions[measurement.key] == row.label]
-        correct = Rate(len(hits), len(record.rows))
+        tried = [row for row in record.rows if measurement.key in row.predictions]
+        if len(tried) < len(record.rows) and measurement.queries is None:
+            left_out = len(record.rows) - len(tried)
+            return f"{ROWS_FILE} says nothing of {measurement.key} for {left_out} images; it was changed"
+        hits = [row for row in tried if row.stands(measurement.key)]
+        correct = Rate(len(hits), len(tried))
         if measurement.correct != correct:
             return _disagreement(measurement.key, measurement.correct, correct)
         for label, counted in enumerate(measurement.per_class):
-            correct = Rate(sum(row.label == label for row in hits), sum(row.label == label for row in record.rows))
+            correct = Rate(sum(row.label == label for row in hits), sum(row.label == label for row in tried))
             if counted != correct:
                 return _disagreement(f"class {label} of {measurement.key}", counted, correct)
     return None

@@ -21,7 +21,7 @@ class Entry:
 
     Args:
         label: The model.
-        cell: Share of all images still recognised, its interval, and the counts and cost behind it; the cost last.
+        cell: Share of its images still recognised, its interval, and the counts and cost behind it; the cost last.
         correct: The same as a rate; None if it was not measured.
         missing: Why not, and how to measure it; empty where there is a number.
     """
@@ -111,4 +111,5 @@ def _cost(rung: Rung) -> str:
     if rung.key == "full_knowledge":
         passes = f"{large_number_text(rung.questions)} forward and {large_number_text(rung.backwards)} backward passes"
         return f"{passes}, {duration_text(rung.seconds)}"
-    return f"{large_number_text(rung.questions)} questions in all, {duration_text(rung.seconds)}"
+    about = "" if rung.correct is None else f" about {rung.correct.n:,} image{'s' * (rung.correct.n != 1)}"
+    return f"{large_number_text(rung.questions)} questions{about}, {duration_text(rung.seconds)}"

@@ -41,7 +41,7 @@ def ladder_figure(ladder: Ladder, name: str) -> str:
     axes.set_yticks(range(len(ladder.steps)), [step.title for step in ladder.steps])
     axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 25))
-    axes.set_xlabel("still recognised (% of all images)", color=INK, fontsize=_TEXT_SIZE)
+    axes.set_xlabel("still recognised (% of the images)", color=INK, fontsize=_TEXT_SIZE)
     axes.tick_params(length=0, pad=6, colors=INK, labelsize=_TEXT_SIZE)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")

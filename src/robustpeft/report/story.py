@@ -78,9 +78,10 @@ def _tries(records: Sequence[AuditRecord], cases: Sequence[WorstCase]) -> list[s
 
 def _effort(cases: Sequence[WorstCase]) -> str:
     largest = max(m.strength or 0.0 for case in cases for m in case.attacks)
+    most = max(m.correct.n for case in cases for m in case.attacks)
     radii: dict[str, set[float]] = {}
     for measurement in (m for case in cases for m in case.attacks):
-        radii.setdefault(_named(measurement), set()).add(measurement.strength or 0.0)
+        radii.setdefault(_named(measurement, most), set()).add(measurement.strength or 0.0)
     alike: dict[frozenset[float], list[str]] = {}
     for name, tried in radii.items():
         alike.setdefault(frozenset(tried), []).append(name)
@@ -99,9 +100,11 @@ def _where(tried: frozenset[float], largest: float) -> str:
     return f" at {len(tried)} radii {end}" if len(tried) > 1 else f" at {number_text(max(tried))}"
 
 
-def _named(measurement: Measurement) -> str:
-    effort = effort_text(measurement)
-    return f"{condition_name(measurement.name)} ({effort})" if effort else condition_name(measurement.name)
+def _named(measurement: Measurement, most: int) -> str:
+    asked = measurement.correct.n
+    about = [effort_text(measurement), f"{asked:,} of the images" if asked < most else ""]
+    said = ", ".join(text for text in about if text)
+    return f"{condition_name(measurement.name)} ({said})" if said else condition_name(measurement.name)
 
 
 def _outcome(record: AuditRecord, case: WorstCase) -> str:

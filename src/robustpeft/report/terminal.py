@@ -121,7 +121,7 @@ def _cell(cell: Cell) -> Text:
 
 def _rung(cell: Cell) -> Text:
     """Return share, interval and cost, the cost in short lines."""
-    return _cell(cell).append("\n" + cell.notes[-1].replace(" in all", "").replace(", ", "\n"), style="dim")
+    return _cell(cell).append("\n" + cell.notes[-1].replace(", ", "\n"), style="dim")
 
 
 def _narrow(interval: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustpeft.records import AuditRecord, Measurement, Rate
+from robustpeft.records import AuditRecord, Measurement, Rate, least_of
 from robustpeft.report.wording import condition_name, effort_text
 
 __all__ = [
@@ -73,7 +73,7 @@ def worst_case(record: AuditRecord, threat: MainThreat) -> WorstCase | None:
     if not inside:
         return None
     if not record.rows:
-        return WorstCase(min((m.correct for m in inside), key=lambda rate: rate.fraction), None, inside)
+        return WorstCase(least_of(inside), None, inside)
     kept = len(withstood(record, threat))
     clean = record["clean"].correct.count
     return WorstCase(Rate(kept, len(record.rows)), Rate(clean - kept, clean), inside)
@@ -82,7 +82,7 @@ def worst_case(record: AuditRecord, threat: MainThreat) -> WorstCase | None:
 def withstood(record: AuditRecord, threat: MainThreat) -> frozenset[int]:
     """Return the ids of the rows that were correct without an attack and under every attack within the threat."""
     keys = ["clean", *(m.key for m in record.of("attack") if _is_inside(m, threat))]
-    return frozenset(row.id for row in record.rows if all(row.predictions[key] == row.label for key in keys))
+    return frozenset(row.id for row in record.rows if row.stands(*keys))
 
 
 def withstood_by_class(record: AuditRecord, threat: MainThreat) -> tuple[Rate, ...]:

@@ -114,8 +114,8 @@ class Company:
 
 def _has_kept(record: AuditRecord) -> bool:
     """Return whether there are adversarial images beside a record; true as well if no attack broke anything."""
-    held = record["clean"].correct.count
-    return bool(record.adversarial) or all(m.correct.count == held for m in record.of("attack"))
+    whole = [row for row in record.rows if row.stands("clean")]
+    return bool(record.adversarial) or all(row.stands(*(m.key for m in record.of("attack"))) for row in whole)
 
 
 def _kin(model: ImageClassifier) -> tuple[Any, ...]:

@@ -22,6 +22,9 @@ __all__ = ["PROFILES", "Estimate", "Profile", "estimate", "in_words", "with_prof
 
 _PASSES = 3
 _QUERIES = Square(queries=4999)  # and its first point: 5,000 questions
+_ASKED = 64
+"""Of so many images the profile ``standard`` counts the queries: all 5,000 are asked about each that holds, also about
+those that gradients broke long before, which takes longer than everything else on all images."""
 _BORROWED, _MINIMAL = 43, 203  # passes of one image, see `AuditPlan`
 
 
@@ -54,6 +57,7 @@ PROFILES: Mapping[str, Profile] = {
             "attacks": AuditPlan.attacks,
             "widest": (AutoAttack(),),
             "black_box": (_QUERIES,),
+            "black_box_images": _ASKED,
             "images": 1000,
             "checks": "standard",
         },
@@ -66,6 +70,7 @@ PROFILES: Mapping[str, Profile] = {
             "attacks": (FGSM(), AutoAttack("plus"), APGD(steps=200, restarts=5, loss="margin")),
             "widest": (),
             "black_box": (_QUERIES, HardLabel(queries=5000)),
+            "black_box_images": None,
             "minimal_norms": True,
             "images": None,
             "checks": "full",
@@ -123,8 +128,10 @@ def in_words(plan: AuditPlan) -> str:
     """Return what a plan attacks with, and within which radii."""
     many = len(plan.epsilons) > 1
     parts = [f"{_listed(plan.attacks)} within {'every radius' if many else 'the radius'}"] if plan.attacks else []
-    if alone := (*plan.widest, *plan.black_box):
-        parts.append(f"{_listed(alone)} within the largest" if many else _listed(alone))
+    most = "" if plan.black_box_images is None else f" on at most {plan.black_box_images} images"
+    for alone, where in ((plan.widest, ""), (plan.black_box, most)):
+        if alone:
+            parts.append(f"{_listed(alone)}{' within the largest' if many else ''}{where}")
     return ", ".join(parts) or "no attacks"
 
 
@@ -152,12 +159,14 @@ def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> 
     """
     count = len(split) if plan.images is None else min(plan.images, len(split))
     attacks = sum(_passes(attack, classes) for attack in plan.attacks) * len(plan.epsilons)
-    attacks += sum(_passes(attack, classes) for attack in (*plan.widest, *plan.black_box))
+    attacks += sum(_passes(attack, classes) for attack in plan.widest)
+    asked = count if plan.black_box_images is None else min(plan.black_box_images, count)
+    queries = asked * sum(_passes(attack, classes) for attack in plan.black_box)
     attacks += _MINIMAL * plan.minimal_norms
     attacks += _BORROWED * (plan.transfer and bool(getattr(model, "attachments", ())))
     effort = find_effort(plan.checks)
     checks = 0 if effort is None else 500 + 2 * effort.draws + 2 * effort.queries + _doubled(plan, classes)
-    passes = count * (1 + attacks) + (0 if effort is None else min(effort.images, count) * checks)
+    passes = count * (1 + attacks) + queries + (0 if effort is None else min(effort.images, count) * checks)
     each = _seconds_a_pass(model, split)
     return Estimate(count, passes * each, passes, each)
 

@@ -12,6 +12,7 @@ from robustpeft.types.precision import PRECISIONS, passes_dtype
 from robustpeft.types.randomness import Noise, content_ids, derive_seed
 from robustpeft.types.seams import COMPONENTS, STAGE_COMPONENTS, Residual, Seams, Site
 from robustpeft.types.split import Batch, Split
+from robustpeft.types.stratified import chosen_part, ranks_within
 from robustpeft.types.tables import imports_allowed, look_up, name_of
 from robustpeft.types.threat import L2, Linf, Threat
 from robustpeft.types.threat_l1 import L1
@@ -48,6 +49,7 @@ __all__ = [
     "check_fields",
     "check_images",
     "check_labels",
+    "chosen_part",
     "content_ids",
     "derive_seed",
     "from_plain",
@@ -60,6 +62,7 @@ __all__ = [
     "norm_text",
     "parse_norm",
     "passes_dtype",
+    "ranks_within",
     "threat_of",
     "to_plain",
 ]

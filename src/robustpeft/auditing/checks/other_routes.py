@@ -51,7 +51,7 @@ def gradient_free(case: Case) -> Check:
     if tried and (said := _of_all_images(FREE, case, alone, "Searches without gradients")):
         return said
     if case.plan.black_box:
-        return FREE.passes(f"Searches without gradients break {alone} of {len(case.held)} images that others did not.")
+        return FREE.passes(f"Searches without gradients break {alone} of {_asked(case)} images that others did not.")
     attack = Square(queries=case.effort.queries)
     gained = int(case.breaks(attack, case.survivors, case.threat).sum())
     return judge_gain(FREE, case, gained, f"Square with {attack.queries} queries")
@@ -76,9 +76,7 @@ def hard_label(case: Case) -> Check:
     if tried and (said := _of_all_images(LABELS, case, alone, "Searches by labels alone")):
         return said
     if tried:
-        return LABELS.passes(
-            f"Searches by labels alone break {alone} of {len(case.held)} images that gradients did not."
-        )
+        return LABELS.passes(f"Searches by labels alone break {alone} of {_asked(case)} images that gradients did not.")
     if not case.effort.labels:
         return LABELS.skips("Tried in the profile full.")
     attack = HardLabel(queries=case.effort.queries)
@@ -150,10 +148,17 @@ def _wrong(view: Any, images: Tensor, labels: Tensor) -> Tensor:
 
 def _of_all_images(question: Question, case: Case, alone: int, who: str) -> Check | None:
     """Return the answer to who alone broke so many of all images; None if that is within 0.2 points."""
-    if alone <= 0.002 * len(case.held):
+    if alone <= 0.002 * _asked(case):
         return None
-    say = question.fails if alone > 0.005 * len(case.held) + 1 else question.warns
+    say = question.fails if alone > 0.005 * _asked(case) + 1 else question.warns
     return say(f"{who} break {alone} images that attacks along gradients did not.")
+
+
+def _asked(case: Case) -> int:
+    """Return on how many images searches without gradients were tried, at least."""
+    stages = [stage for attack in case.plan.searches for stage in attack.stages(len(case.setting.classes))]
+    most = None if any(_is_free(stage) for stage in stages) else case.plan.black_box_images
+    return len(case.held) if most is None else min(most, len(case.held))
 
 
 def _alone(case: Case, *, labels_only: bool) -> tuple[int, bool]:
