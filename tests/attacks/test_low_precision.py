@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustpeft.attacks import PGD, AttackPlan, Driver, Findings, search_again
+from robustpeft.attacks import PGD, AttackPlan, Driver, Findings, Square, search_again
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.errors import UserError
 from robustpeft.records import read_ledger
@@ -117,3 +117,13 @@ def test_a_ledger_of_another_precision_is_refused_and_float32_is_as_ever(high, t
 def test_what_means_nothing_is_refused(high, wrong, sentence):
     with pytest.raises(UserError, match=sentence):
         wrong(*high)
+
+
+def test_searches_that_spared_most_images_are_not_asked_again(high):
+    """What a search by queries finds among images that it was never asked about is not what bfloat16 missed."""
+    model, split = high
+    weak, strong = AttackPlan((PGD(steps=1, step_size=1e-6),), PLAN.threats), Square(queries=300)
+    part = dataclasses.replace(weak, narrow=(strong,), narrow_images=1)
+    everywhere = dataclasses.replace(weak, narrow=(strong,))
+    assert sum(search_again(LOW, model, split, LOW.run(model, split, part), images=12).broken) == 0
+    assert int(Driver(slots=4).run(model, split, everywhere).correct(split.ids.tolist(), None, 1).sum()) < 12

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from robustpeft.attacks import ATTACKS, FGSM, PGD, AttackPlan
 from robustpeft.attacks.ensemble import Ensemble, stage_stream
@@ -65,3 +66,17 @@ def test_a_plan_without_a_meaning_is_refused(attacks, threats, sentence):
 
 def test_norms_may_come_in_any_order():
     AttackPlan((PGD(),), (L2(0.5), Linf(0.1), L2(0.7), Linf(0.3)))
+
+
+def test_a_part_of_the_images_is_for_narrow_attacks_beside_others():
+    plan = AttackPlan((FGSM(),), (Linf(0.1), Linf(0.2)), seed=4, widest=(PGD(),), narrow=(PGD(steps=3),))
+    labels, ids = torch.arange(30) % 3, torch.arange(30) * 2
+    assert all(plan.images_of(attack, labels, ids) == set(ids.tolist()) for attack in range(3))
+    part = dataclasses.replace(plan, narrow_images=6)
+    assert [len(part.images_of(attack, labels, ids)) for attack in range(3)] == [30, 30, 6]
+    chosen = part.images_of(2, labels, ids)
+    assert sorted(labels[i // 2].item() for i in chosen) == [0, 0, 1, 1, 2, 2]
+    assert dataclasses.replace(part, seed=5).images_of(2, labels, ids) != chosen
+    for wrong, message in (({"narrow_images": 0}, "at least 1"), ({"attacks": (), "widest": ()}, "give attacks too")):
+        with pytest.raises(UserError, match=message):
+            dataclasses.replace(part, **wrong)

@@ -1,6 +1,6 @@
 import pytest
 
-from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks import FGSM, PGD, Square
 from robustpeft.auditing import AuditPlan
 from robustpeft.auditing.conditions import conditions_of
 from robustpeft.auditing.progress import Pace
@@ -48,3 +48,17 @@ def test_nothing_is_left_at_the_end(pace_and_conditions, told):
 def test_nobody_needs_to_listen():
     (clean,) = conditions_of(AuditPlan(epsilons=(), attacks=(), perturbations=()), (8, 8))
     Pace((clean,), 10, None).tell(clean, 10, 5, 1.0)
+
+
+def test_a_search_that_was_put_to_a_part_of_the_images_has_their_number(told):
+    plan = AuditPlan(epsilons=(0.1,), attacks=(FGSM(),), perturbations=(), black_box=(Square(queries=9),))
+    clean, fgsm, square = conditions_of(plan, (8, 8))
+    pace = Pace((clean, fgsm, square), 10, told.append, asked=4)
+    assert [pace.images_of(condition) for condition in (clean, fgsm, square)] == [10, 10, 4]
+    pace.tell(square, 1, 1, 3.0)
+    pace.tell(fgsm, 10, 5, 1.0)
+    assert told[-1].seconds_left == pytest.approx(4 * 3.0)
+    pace.tell(square, 3, 1, 9.0)
+    now = told[-1]
+    assert (now.images_done, now.images, now.accuracy, now.seconds_left) == (3, 4, 1 / 3, pytest.approx(3.0))
+    assert Pace((square,), 3, None, asked=4).images_of(square) == 3

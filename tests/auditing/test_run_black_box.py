@@ -7,6 +7,7 @@ import pytest
 from robustpeft.attacks import FGSM, PGD, HardLabel, Square
 from robustpeft.auditing import AuditPlan, Place
 from robustpeft.auditing.consistency import Dossier, check_consistency
+from robustpeft.auditing.ledger_consistency import check_rows_against, read_whole_ledger
 from robustpeft.errors import UserError
 from robustpeft.records import Rate, read_record, write_record
 
@@ -98,25 +99,88 @@ def test_a_part_of_the_images_is_asked_as_it_would_be_among_all(audit, make_line
     assert read_record(tmp_path / "record") == part
 
 
-def of_the_ledger(record, directory):
-    return next(f for f in check_consistency(Dossier(record, directory, directory / "ledger")) if f.claim == "ledger")
+PART = replace(PLAN, black_box_images=15)
+KEY = "square@linf:0.02"
 
 
-def test_the_sealed_part_is_the_part_that_was_asked(audit, make_linear, make_split, tmp_path):
-    """Whoever leaves out another image than the sealed choice does is found, by the ledger."""
-    record = audit(
-        make_linear(2), make_split(n=40), replace(PLAN, black_box_images=15), place=Place(ledger=tmp_path / "ledger")
-    )
-    assert of_the_ledger(record, tmp_path).outcome == "confirmed"
-    key = "square@linf:0.02"
-    held = next(row for row in record.rows if key in row.predictions)
+@pytest.fixture
+def asked(audit, make_linear, make_split, tmp_path):
+    """Return an audit of 40 images, of which 15 were asked about; its ledger lies in `tmp_path`."""
+    return audit(make_linear(2), make_split(n=40), PART, place=Place(ledger=tmp_path / "ledger"))
+
+
+def say(record, directory, ledger="ledger"):
+    return {f.claim: f for f in check_consistency(Dossier(record, directory, directory / ledger))}
+
+
+def without(record, key, unless):
+    """Return the record with this key taken from the rows that it speaks against, and the count that is left."""
     rows = tuple(
-        replace(row, predictions={k: v for k, v in row.predictions.items() if (k, row) != (key, held)})
+        row if unless(row) else replace(row, predictions={k: v for k, v in row.predictions.items() if k != key})
         for row in record.rows
     )
-    assert of_the_ledger(replace(record, rows=rows), tmp_path).outcome == "refuted"
+    left = [row for row in rows if key in row.predictions]
+    count = Rate(sum(row.stands(key) for row in left), len(left))
+    measured = tuple(replace(m, correct=count, per_class=()) if m.key == key else m for m in record.measurements)
+    return replace(record, rows=rows, measurements=measured)
+
+
+def test_honest_records_of_a_part_are_confirmed(asked, tmp_path):
+    assert {claim: found.outcome for claim, found in say(asked, tmp_path).items()} == dict.fromkeys(
+        ("files", "seal", "plan", "rows", "ledger"), "confirmed"
+    )
+
+
+def test_whoever_hides_what_broke_is_found_out_without_the_ledger(asked, tmp_path):
+    hidden = without(asked, KEY, unless=lambda row: row.stands(KEY))
+    assert hidden[KEY].correct.fraction == 1
+    assert say(hidden, tmp_path)["ledger"].outcome == "refuted"
+    found = say(hidden, tmp_path, "nowhere")["rows"]
+    assert found.outcome == "refuted"
+    assert set(found.images) == {row.id for row in asked.rows if not row.stands(KEY)}
+
+
+def test_other_searches_cannot_be_made_to_count_questions(asked, tmp_path):
+    key = "pgd@linf:0.02"
+    measured = tuple(replace(m, queries=7) if m.key == key else m for m in asked.measurements)
+    forged = without(replace(asked, measurements=measured), key, unless=lambda row: row.stands(key))
+    found = say(forged, tmp_path, "nowhere")
+    assert (found["plan"].outcome, found["rows"].outcome) == ("refuted", "refuted")
+    clean = tuple(replace(m, queries=7) if m.key == "clean" else m for m in asked.measurements)
+    forged = without(replace(asked, measurements=clean), "clean", unless=lambda row: row.stands("clean"))
+    write_record(forged, tmp_path / "record")
+    with pytest.raises(UserError, match="says nothing of clean"):
+        read_record(tmp_path / "record")
+
+
+@pytest.mark.parametrize("label", [-1, 10**13])
+def test_labels_of_no_class_are_refuted_and_break_nothing(asked, tmp_path, label):
+    rows = (replace(asked.rows[0], label=label), *asked.rows[1:])
+    found = say(replace(asked, rows=rows), tmp_path)
+    assert (found["rows"].outcome, found["ledger"].outcome) == ("refuted", "refuted")
+
+
+def test_a_ledger_about_images_that_were_to_be_spared_is_refuted(asked, tmp_path):
+    rows = read_whole_ledger(tmp_path / "ledger")[1]
+    assert check_rows_against(asked, PART, rows).outcome == "confirmed"
+    held = {row.id for row in asked.rows} - {row.id for row in asked.rows if KEY in row.predictions}
+    entry = next(row for row in rows if "square" in row.stage)
+    forged = check_rows_against(asked, PART, [*rows, replace(entry, image=min(held), broken=False)])
+    assert (forged.outcome, forged.images) == ("refuted", (min(held),))
+
+
+def test_progress_speaks_of_those_who_were_asked(audit, make_linear, make_split):
+    told = []
+    record = audit(make_linear(2), make_split(n=40), PART, observer=told.append)
+    for key in (KEY, "hard_label@linf:0.02"):
+        seen = [now for now in told if now.key == key]
+        assert {now.images for now in seen} == {15}
+        assert (seen[-1].images_done, seen[-1].accuracy) == (15, record[key].correct.fraction)
+        assert all(0 <= now.accuracy <= 1 for now in seen)
 
 
 def test_so_many_images_must_be_one_at_least():
     with pytest.raises(UserError, match="black_box_images must be at least 1, or None for all; got 0"):
         replace(PLAN, black_box_images=0)
+    with pytest.raises(UserError, match="without attacks nothing is tried on those"):
+        replace(PART, attacks=())

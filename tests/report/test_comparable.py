@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from robustpeft.errors import UserError
-from robustpeft.records import Seal
+from robustpeft.records import Rate, Seal
 from robustpeft.report.comparable import comparable, differences
 from robustpeft.report.limits import limits
 
@@ -76,3 +76,16 @@ def test_attacks_that_one_model_alone_met_and_another_seed_are_said(make_record)
     assert "two: fgsm@linf:0.05, fgsm@linf:0.1." in attacks
     assert "the seed: one: 17; two: 7" in seed
     assert seed in limits([one, two])
+
+
+def test_audits_that_asked_about_different_numbers_of_images_are_told_apart(make_record):
+    def asked(label, n):
+        record = make_record(label)
+        square = dataclasses.replace(
+            record["pgd@linf:0.1"], key="square@linf:0.1", name="square", queries=9, correct=Rate(1, n), settings={}
+        )
+        return dataclasses.replace(record, measurements=(*record.measurements, square))
+
+    assert differences([asked("one", 5), asked("two", 5)]) == ()
+    (sentence,) = differences([asked("one", 5), asked("two", 40)])
+    assert "asked about: one: 5 by square@linf:0.1; two: 40 by square@linf:0.1" in sentence

@@ -165,4 +165,4 @@ def test_how_many_images_the_questions_were_about_stands_wherever_they_were_fewe
     assert "75.0 %" in shown
     (panel,) = query_panels([part])
     assert [cell.notes[0] for cell in panel.table().rows[0].cells] == [f"{k} of 12" for k in (12, 12, 12, 12, 9, 9)]
-    assert "Square (12 of the images) at this one alone" in everything([part])["markdown"]
+    assert "and on 12 of them Square at this one alone" in everything([part])["markdown"]

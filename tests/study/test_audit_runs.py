@@ -71,6 +71,11 @@ def test_whoever_names_attacks_gets_no_others_from_a_profile(runs, digits, monke
             audit_runs(runs[:1], tmp_path / "asked", request)
         plan = said.value.args[0]
         assert plan.searches == (searches or (*AuditPlan.attacks, AutoAttack()))
+        assert plan.black_box_images == 64
+    request = AuditRequest(data=digits, profile="standard", changes={"attacks": []})
+    with pytest.raises(StopError) as said:  # nothing else is tried: all images are asked about
+        audit_runs(runs[:1], tmp_path / "asked", request)
+    assert (said.value.args[0].searches, said.value.args[0].black_box_images) == ((), None)
 
 
 def held(record):

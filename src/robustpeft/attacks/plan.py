@@ -51,6 +51,8 @@ class AttackPlan:
             raise UserError("a plan needs at least one attack and one threat")
         if self.narrow_images is not None and self.narrow_images < 1:
             raise UserError(f"narrow_images must be at least 1, or None for all; got {self.narrow_images}")
+        if self.narrow_images is not None and self.last < 0:
+            raise UserError("narrow_images leaves images out, and no attack is tried on those; give attacks too")
         for place, later in enumerate(self.threats):
             for earlier in self.threats[:place]:
                 if earlier.with_epsilon(later.epsilon) == later and later.epsilon <= earlier.epsilon:

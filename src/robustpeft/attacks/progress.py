@@ -22,7 +22,8 @@ class Progress:
         done: Images of the present stage that have ended.
         images: Images of the present stage.
         broken: Of those done.
-        correct: Images of the shard that this attack has not broken so far, misclassified ones left out.
+        correct: Of the images of the shard that this attack is for, those that it has not broken so far, misclassified
+            ones left out.
         ended: The stage is over; told of every stage, also of one with nothing to do.
     """
 

@@ -166,7 +166,8 @@ class Undertaking:
         todo = [place for place in mine if self._is_open(self.ids[place], stage, key, runs)]
         if threat.epsilon == 0:
             todo = []
-        start = Progress(stage, number, len(self.findings.stages), 0, len(todo), 0, self._held(stage))
+        held = int(self.findings.correct([self.ids[place] for place in mine], stage.attack, stage.threat).sum())
+        start = Progress(stage, number, len(self.findings.stages), 0, len(todo), 0, held)
         tell = Teller(self.observer, start, runs)
         if todo:
             work = Work(
@@ -201,11 +202,6 @@ class Undertaking:
             for image, point in broken.items():
                 self.on_found(image, stage, point)
         tell([each.row for each in found])
-
-    def _held(self, stage: Stage) -> int:
-        """Return how many images are classified correctly under the stage's attack and threat so far."""
-        ids = [self.ids[place] for place in self.mine]
-        return int(self.findings.correct(ids, stage.attack, stage.threat).sum())
 
     def _is_open(self, image: int, stage: Stage, key: str, runs: int) -> bool:
         clean = self.findings.clean(image)

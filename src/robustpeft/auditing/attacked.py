@@ -185,7 +185,6 @@ class _Keeper:
 
     def __init__(self, attacked: Attacked, setting: Setting, pace: Pace) -> None:
         self._attacked, self._setting, self._pace = attacked, setting, pace
-        self._n = len(setting.split)
         self._shown = set(setting.shown.tolist())
         self._points: dict[int, Tensor] = {}
         self._start = time.perf_counter()
@@ -197,11 +196,12 @@ class _Keeper:
         attack = condition.change
         assert isinstance(attack, Attack)
         over = progress.ended and stage.number + 1 == len(attack.stages(len(self._setting.classes)))
+        n = self._pace.images_of(condition)
         left = 0 if over else max(progress.images - progress.done, 1)
-        if left == self._n:
+        if left == n:
             return
         correct = max(progress.correct - left, 0)
-        self._pace.tell(condition, self._n - left, correct, time.perf_counter() - self._start)
+        self._pace.tell(condition, n - left, correct, time.perf_counter() - self._start)
         if over:
             self._start = time.perf_counter()
 

@@ -7,27 +7,27 @@ import hashlib
 import json
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from robustpeft.attacks import ATTACK_AXIS, ATTACKS, Findings
-from robustpeft.auditing.attacked import attack_places, attack_plan
 from robustpeft.auditing.borrowed import borrowed_condition
 from robustpeft.auditing.conditions import Condition, conditions_of
 from robustpeft.auditing.kept_files import file_digest
+from robustpeft.auditing.ledger_consistency import (
+    check_rows_against,
+    images_tried,
+    other_work,
+    read_whole_ledger,
+)
 from robustpeft.auditing.plan import AuditPlan
 from robustpeft.auditing.sealing import plan_of, smallest_counts
 from robustpeft.auditing.siblings import sibling_conditions
 from robustpeft.auditing.smallest import minimal_conditions
 from robustpeft.errors import UserError
-from robustpeft.records import AuditRecord, LedgerRow, Seal, read_ledger, read_parquet
-from robustpeft.records.ledger import PARQUET_FILE
-from robustpeft.records.verification import Finding, Outcome
-from robustpeft.types import to_plain
+from robustpeft.records import AuditRecord
+from robustpeft.records.verification import Finding
 
 __all__ = ["Dossier", "check_consistency"]
 
@@ -66,7 +66,7 @@ def check_consistency(dossier: Dossier) -> list[Finding]:
 
     Whoever changes all of them alike is not found out here, only by asking the model.
     """
-    findings = [_files(dossier), _seal(dossier.record), _plan(dossier), _rows(dossier.record), _ledger(dossier)]
+    findings = [_files(dossier), _seal(dossier.record), _plan(dossier), _rows(dossier), _ledger(dossier)]
     return [*findings, _kept(dossier)] if dossier.record.adversarial else findings
 
 
@@ -114,10 +114,11 @@ def _plan(dossier: Dossier) -> Finding:
     if not smallest_counts(record.seal) and not {m.key for m in record.measurements} & {c.key for c in minimal}:
         minimal = ()  # an earlier version, which counted what FMN found apart
     conditions = (*conditions, *sibling_conditions(plan), *minimal)
-    sealed = [(c.key, c.kind, c.name, c.settings, c.plain_threat) for c in conditions]
+    sealed = [(c.key, c.kind, c.name, c.settings, c.queries, c.plain_threat) for c in conditions]
     by_key = {c.key: c for c in conditions}
     measured = [
-        (m.key, m.kind, m.name, m.settings, _whole_threat(m.threat, by_key.get(m.key))) for m in record.measurements
+        (m.key, m.kind, m.name, m.settings, m.queries, _whole_threat(m.threat, by_key.get(m.key)))
+        for m in record.measurements
     ]
     plain = [_plain(entry) for entry in sealed], [_plain(entry) for entry in measured]
     wrong = [entry[0] for entry in plain[1] if entry not in plain[0]]
@@ -142,12 +143,21 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))  # tuples become lists, as in a file
 
 
-def _rows(record: AuditRecord) -> Finding:
+def _rows(dossier: Dossier) -> Finding:
+    record = dossier.record
     if not record.rows:
         return Finding("rows", "unchecked", "they are not beside the record")
     values = array("q", [row.id for row in record.rows] + [row.label for row in record.rows])
     if hashlib.sha256(_little_endian(values)).hexdigest() != record.data.digest:
         return Finding("rows", "refuted", "ids and labels are not those whose digest the record gives")
+    try:
+        tried = images_tried(record, dossier.plan())
+    except (UserError, ValueError):  # `_plan` says why
+        tried = {}
+    for key, images in tried.items():
+        if wrong := images ^ {row.id for row in record.rows if key in row.predictions}:
+            says = f"{key} was measured on other images than was sealed; {len(wrong)} are too many or missing"
+            return Finding("rows", "refuted", says, tuple(sorted(wrong)))
     return Finding("rows", "confirmed", f"{len(record.rows)} ids and labels have the digest of the data")
 
 
@@ -164,84 +174,17 @@ def _ledger(dossier: Dossier) -> Finding:
         return Finding("ledger", "confirmed", "no attack was tried, so there is none")
     try:
         plan = dossier.plan()
-        header, rows = _read(dossier.ledger)
+        header, rows = read_whole_ledger(dossier.ledger)
     except FileNotFoundError:
         return Finding("ledger", "unchecked", f"{dossier.ledger} is not there")
     except UserError as error:
         damaged = "damaged" in str(error) or "belongs to other work" in str(error)
         return Finding("ledger", "refuted" if damaged else "unchecked", str(error))
     assert record.seal is not None  # there is a plan
-    other = _other_work(header, record.seal, plan)
+    other = other_work(header, record.seal, plan)
     if other:
         return Finding("ledger", "refuted", f"it belongs to other work: another {', another '.join(other)}")
-    return _compare(record, plan, rows)
-
-
-def _read(ledger: Path) -> tuple[dict[str, Any], list[LedgerRow]]:
-    if any(ledger.glob("segment-*.jsonl")):
-        return read_ledger(ledger)
-    if not (ledger / PARQUET_FILE).is_file():
-        raise FileNotFoundError
-    return read_parquet(ledger / PARQUET_FILE)
-
-
-def _other_work(header: dict[str, Any], seal: Seal, plan: AuditPlan) -> list[str]:
-    said = header.get("plan", {})
-    pairs = {
-        "seal": (header.get("seal"), seal.digest),
-        "model": (header.get("model"), seal.model),
-        "data": (header.get("data"), seal.data),
-        "seed": (said.get("seed"), seal.seed),
-        "list of attacks": (
-            [said.get("attacks"), said.get("widest", []), said.get("narrow", [])],
-            [_plain(to_plain(attacks, (ATTACK_AXIS,))) for attacks in (plan.attacks, plan.widest, plan.black_box)],
-        ),
-        "list of radii": ([t.get("epsilon") for t in said.get("threats", ())], list(plan.epsilons)),
-    }
-    return [name for name, (found, sealed) in pairs.items() if found != sealed]
-
-
-def _compare(record: AuditRecord, plan: AuditPlan, rows: Sequence[LedgerRow]) -> Finding:
-    """Return whether every prediction under attack in the record follows from the ledger."""
-    attacks = attack_plan(plan, record.seed)
-    stages = attacks.stages(len(record.data.classes), dict(ATTACKS))
-    findings = Findings(attacks, stages, {row.key: row for row in rows})
-    conditions = [c for c in conditions_of(plan, record.data.image_size) if c.kind == "attack"]
-    places = {condition.key: place for place, condition in attack_places(plan, conditions).items()}
-    wrong: dict[int, str] = {}
-    ids, labels = (torch.tensor([getattr(row, field) for row in record.rows]) for field in ("id", "label"))
-    tried = {key: attacks.images_of(attack, labels, ids) for key, (attack, _) in places.items()}
-    for row in record.rows:
-        clean = findings.clean(row.id)
-        expected: dict[str, int | None] = {"clean": None if clean is None else clean.prediction}
-        for key, (attack, threat) in places.items():
-            broken = findings.broke(row.id, attack, threat)
-            fell = broken is not None and clean is not None and clean.prediction == row.label
-            expected[key] = broken.prediction if fell and broken is not None else expected["clean"]
-            if row.id not in tried[key]:
-                expected[key] = None
-        for threat, condition in enumerate(sibling_conditions(plan)):
-            met = findings.candidate(row.id, threat)
-            fell = met is not None and clean is not None and clean.prediction == row.label
-            expected[condition.key] = met.prediction if fell and met is not None else expected["clean"]
-        other = [key for key, prediction in expected.items() if row.predictions.get(key) != prediction]
-        if other:
-            wrong[row.id] = other[0]
-    if wrong:
-        image, key = next(iter(wrong.items()))
-        return Finding(
-            "ledger",
-            "refuted",
-            f"{len(wrong)} of {len(record.rows)} rows do not follow from it; the first is image {image} under {key}",
-            tuple(wrong),
-        )
-    strangers = {row.image for row in rows} - {row.id for row in record.rows}
-    if strangers and record.rows:
-        return Finding("ledger", "refuted", "it holds images that are not in the record", tuple(sorted(strangers)))
-    outcome: Outcome = "confirmed" if record.rows else "unchecked"
-    besides = [m.key for m in record.of("attack") if m.key not in places and m.name != "sibling"]
-    what = "all predictions under attack" + (f" but {', '.join(besides)}" if besides else "")
-    return Finding("ledger", outcome, f"{len(rows)} entries under this seal; {what} follow")
+    return check_rows_against(record, plan, rows)
 
 
 def _kept(dossier: Dossier) -> Finding:

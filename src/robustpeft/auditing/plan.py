@@ -35,7 +35,8 @@ class AuditPlan:
         black_box: Searches without gradients, within the largest radius alone and also on images that others broke, so
             that the query that broke each can be counted: ``(Square(queries=4999),)`` is 5,000 of them, its first point
             being one.
-        black_box_images: Those on so many of the images alone, a stratified subset; None for all of them.
+        black_box_images: Those on so many of the images alone, a stratified subset; None for all of them, as it must be
+            where there are no other attacks.
         transfer: Images made on the model without its adapter, if it has one, are judged within the largest radius:
             21 forwards and 20 backwards of that model and 1 forward an image.
         minimal_norms: Look for the smallest perturbation of every image (FMN, 101 forwards and 100 backwards); for
@@ -103,6 +104,8 @@ class AuditPlan:
             raise UserError(f"images must be at least 1, or None for all; got {self.images}")
         if self.black_box_images is not None and self.black_box_images < 1:
             raise UserError(f"black_box_images must be at least 1, or None for all; got {self.black_box_images}")
+        if self.black_box_images is not None and not self.attacks:
+            raise UserError("black_box_images leaves images out, and without attacks nothing is tried on those")
         if self.batch_size < 1 or self.gallery < 0:
             raise UserError(
                 f"batch_size must be at least 1 and gallery at least 0; got {self.batch_size} and {self.gallery}"

@@ -22,7 +22,7 @@ class Progress:
         measurement: Number of the present measurement, from 1.
         measurements: Measurements in all.
         images_done: Images done in the present measurement.
-        images: Images of each measurement.
+        images: Images of the present measurement.
         clean_accuracy: Share of correct answers on the clean images so far, in [0, 1].
         accuracy: Share of correct answers in the present measurement so far, in [0, 1].
         seconds_left: Estimate; None as long as an attack to come has not been timed.
@@ -52,14 +52,22 @@ class Pace:
         conditions: What will be measured, in order.
         images: Images of each measurement.
         observer: Whom to tell; nobody if None.
+        asked: At most so many are those of the searches that count questions; None for all.
     """
 
-    def __init__(self, conditions: Sequence[Condition], images: int, observer: Observer | None) -> None:
+    def __init__(
+        self, conditions: Sequence[Condition], images: int, observer: Observer | None, asked: int | None = None
+    ) -> None:
         self._conditions = tuple(conditions)
         self._images = images
+        self._asked = images if asked is None else min(asked, images)
         self._observer = observer
         self._seconds_an_image: dict[Attack | None, float] = {}
         self._clean_accuracy = 0.0
+
+    def images_of(self, condition: Condition) -> int:
+        """Return how many images a measurement has."""
+        return self._images if condition.queries is None else self._asked
 
     def tell(self, condition: Condition, images_done: int, correct: int, seconds: float) -> None:
         """Take note of where the present measurement stands, and tell the observer.
@@ -86,7 +94,7 @@ class Pace:
                 measurement=number,
                 measurements=len(self._conditions),
                 images_done=images_done,
-                images=self._images,
+                images=self.images_of(condition),
                 clean_accuracy=self._clean_accuracy,
                 accuracy=accuracy,
                 seconds_left=self._seconds_left(number, images_done),
@@ -94,11 +102,13 @@ class Pace:
         )
 
     def _seconds_left(self, number: int, images_done: int) -> float | None:
-        present, *later = (self._seconds_an_image.get(_work(c)) for c in self._conditions[number - 1 :])
-        known = [seconds for seconds in later if seconds is not None]
-        if present is None or len(known) < len(later):
+        left = self._conditions[number - 1 :]
+        timed = [self._seconds_an_image.get(_work(condition)) for condition in left]
+        todo = [self.images_of(condition) for condition in left]
+        todo[0] -= images_done
+        if None in timed:
             return None
-        return present * (self._images - images_done) + sum(known) * self._images
+        return sum(seconds * images for seconds, images in zip(timed, todo, strict=True) if seconds is not None)
 
 
 def _work(condition: Condition) -> Attack | None:

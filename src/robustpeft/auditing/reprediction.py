@@ -141,7 +141,7 @@ def _compared(asking: _Asking, measurement: Measurement, answers: Sequence[tuple
     edge: list[int] = []
     for ids, logits in answers:
         for image, answer in zip(ids, logits, strict=True):
-            said = asking.rows[image].predictions[measurement.key]
+            said = asking.rows[image].predictions.get(measurement.key, -1)
             if int(answer.argmax()) == said:
                 continue
             known = 0 <= said < len(answer) and float(answer.max() - answer[said]) <= asking.tolerance

@@ -87,7 +87,8 @@ def run_audit(
     attacks = tuple(condition for condition in conditions if condition.kind == "attack")
     borrowed = borrowed_condition(plan, subject) if isinstance(model, Attackable) else None
     others = conditions[1 + len(attacks) :]
-    pace = Pace((conditions[0], *attacks, *([borrowed] if borrowed else []), *others), len(taken), observer)
+    measured = (conditions[0], *attacks, *([borrowed] if borrowed else []), *others)
+    pace = Pace(measured, len(taken), observer, plan.black_box_images)
     clean = measure(conditions[0], setting, pace)
     place = place or Place()
     candidates = [found for sibling in siblings for found in sibling.candidates(plan.norm)]

@@ -113,7 +113,8 @@ class Measurement:
         settings: Its fields.
         threat: ``{"norm": ..., "epsilon": ...}`` for attacks.
         strength: Position on the strength axis: epsilon, ratio, standard deviation, ...; None for clean.
-        correct: Images still classified correctly, of all images.
+        correct: Images still classified correctly, of those it was tried on: all, but for searches whose queries are
+            counted, which may be tried on a part.
         per_class: The same for each class, in the order of the class names.
         forwards: Forward passes spent, in images.
         backwards: Backward passes spent, in images.

@@ -55,6 +55,10 @@ def _attacks(record: AuditRecord) -> str:
     return ", ".join(sorted(keys)) or "none"
 
 
+def _asked(record: AuditRecord) -> str:
+    return ", ".join(f"{m.correct.n:,} by {m.key}" for m in record.of("attack") if m.queries is not None) or "none"
+
+
 def _sealed(field: str, record: AuditRecord) -> str | None:
     return None if record.seal is None else str(record.seal.plan.get(field, "unknown"))
 
@@ -65,6 +69,7 @@ def _version(record: AuditRecord) -> str | None:
 
 _CONDITIONS: Mapping[str, Callable[[AuditRecord], str | None]] = {
     "the attacks that were tried": _attacks,
+    "how many images were asked about": _asked,
     "the seed": lambda record: str(record.seed),
     "the precision of the attacks' passes": partial(_sealed, "precision"),
     "how thoroughly they doubt themselves": partial(_sealed, "checks"),

@@ -64,29 +64,33 @@ def _attacker(threat: MainThreat, records: Sequence[AuditRecord]) -> str:
 
 def _tries(records: Sequence[AuditRecord], cases: Sequence[WorstCase]) -> list[str]:
     """Return one sentence, or where not the same was tried on all, one for those on which it was."""
-    alike: dict[tuple[str, ...], list[int]] = {}
+    alike: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for place, case in enumerate(cases):
-        alike.setdefault(tuple(m.key for m in case.attacks), []).append(place)
+        alike.setdefault(tuple((m.key, m.correct.n) for m in case.attacks), []).append(place)
+    n = records[0].data.n
     if len(alike) == 1:
-        return [f"On every image they try {_effort(cases)}."]
+        return [f"On every image they try {_effort(cases, n)}."]
     return [
         f"Against {listing([records[place].subject.label for place in places])} they try on every image "
-        f"{_effort([cases[place] for place in places])}."
+        f"{_effort([cases[place] for place in places], n)}."
         for places in alike.values()
     ]
 
 
-def _effort(cases: Sequence[WorstCase]) -> str:
+def _effort(cases: Sequence[WorstCase], n: int) -> str:
     largest = max(m.strength or 0.0 for case in cases for m in case.attacks)
-    most = max(m.correct.n for case in cases for m in case.attacks)
-    radii: dict[str, set[float]] = {}
+    radii: dict[tuple[int, str], set[float]] = {}
     for measurement in (m for case in cases for m in case.attacks):
-        radii.setdefault(_named(measurement, most), set()).add(measurement.strength or 0.0)
-    alike: dict[frozenset[float], list[str]] = {}
-    for name, tried in radii.items():
-        alike.setdefault(frozenset(tried), []).append(name)
-    several = any(len(tried) > 1 for tried in alike)
-    parts = [listing(names) + (_where(tried, largest) if several else "") for tried, names in alike.items()]
+        who = measurement.correct.n, _named(measurement)
+        radii.setdefault(who, set()).add(measurement.strength or 0.0)
+    alike: dict[tuple[int, frozenset[float]], list[str]] = {}
+    for (asked, name), tried in radii.items():
+        alike.setdefault((asked, frozenset(tried)), []).append(name)
+    several = any(len(tried) > 1 for _, tried in alike)
+    parts = [
+        ("" if asked == n else f"on {asked:,} of them ") + listing(names) + (_where(tried, largest) if several else "")
+        for (asked, tried), names in alike.items()
+    ]
     attacks = ", and ".join(parts)
     gradients = max(sum(m.backwards / m.correct.n for m in case.attacks if m.correct.n) for case in cases)
     cost = f", {gradients:,.0f} gradient computations an image in all" if gradients else ""
@@ -100,11 +104,9 @@ def _where(tried: frozenset[float], largest: float) -> str:
     return f" at {len(tried)} radii {end}" if len(tried) > 1 else f" at {number_text(max(tried))}"
 
 
-def _named(measurement: Measurement, most: int) -> str:
-    asked = measurement.correct.n
-    about = [effort_text(measurement), f"{asked:,} of the images" if asked < most else ""]
-    said = ", ".join(text for text in about if text)
-    return f"{condition_name(measurement.name)} ({said})" if said else condition_name(measurement.name)
+def _named(measurement: Measurement) -> str:
+    effort = effort_text(measurement)
+    return f"{condition_name(measurement.name)} ({effort})" if effort else condition_name(measurement.name)
 
 
 def _outcome(record: AuditRecord, case: WorstCase) -> str:

@@ -139,8 +139,8 @@ def _append_threat(
     for key, example in {key: m for attacks in reversed(found) for key, m in attacks.items()}.items():
         effort = effort_text(example)
         note = f"{where}, {effort}" if effort else where
-        asked = max(attacks[key].correct.n for attacks in found if key in attacks)
-        part = f", {asked:,} images" if asked < max(record.data.n for record in records) else ""
+        asked = {attacks[key].correct.n for attacks in found if key in attacks} - {records[0].data.n}
+        part = f", {' or '.join(f'{n:,}' for n in sorted(asked))} images" if asked else ""
         columns.append(Column(condition_name(example.name), note + part))
         _append(cells, [_accuracy_cell(attacks[key]) if key in attacks else _ABSENT for attacks in found])
     worst, rates = _worst(records, threat)

@@ -56,7 +56,10 @@ def terminal_ladder(records: Sequence[AuditRecord]) -> RichTable | None:
         shown.add_row(Text(step.title, style="bold").append(f"\n{step.words}", style="dim not bold"), *cells)
         for why in dict.fromkeys(entry.missing for entry in step.entries if entry.missing):
             missing.setdefault(why, []).append(step.title)
-    count = f"{records[0].data.n:,} images: the share still recognised, its 95 % interval in percent, and what it cost"
+    n = records[0].data.n
+    rates = [entry.correct for step in ladder.steps for entry in step.entries if entry.correct is not None]
+    fewer = "" if all(rate.n == n for rate in rates) else ", fewer where it says so"
+    count = f"{n:,} images{fewer}: the share still recognised, its 95 % interval in percent, and what it cost"
     shown.caption = "\n".join([count, *(f"{'; '.join(titles)}: {why}" for why, titles in missing.items())])
     shown.caption_justify = "left"
     return shown

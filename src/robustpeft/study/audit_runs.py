@@ -204,7 +204,8 @@ def _plan(run: Path, models: Sequence[ImageClassifier], asked: AuditRequest) -> 
         norm = str(changes.get("norm", plan.norm))
         plan = with_profile(dataclasses.replace(plan, norm=norm), asked.profile, gradients=seen_through)
     if "attacks" in changes:  # whoever names attacks wants these and no others
-        changes = {"widest": [], **changes}
+        whole = {} if changes["attacks"] else {"black_box_images": None}  # nothing else is tried on the other images
+        changes = {"widest": [], **whole, **changes}
     return from_plain(AuditPlan, to_plain(plan, AXES) | dict(changes), AXES, "audit")
 
 

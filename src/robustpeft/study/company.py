@@ -114,8 +114,8 @@ class Company:
 
 def _has_kept(record: AuditRecord) -> bool:
     """Return whether there are adversarial images beside a record; true as well if no attack broke anything."""
-    whole = [row for row in record.rows if row.stands("clean")]
-    return bool(record.adversarial) or all(row.stands(*(m.key for m in record.of("attack"))) for row in whole)
+    clean, keys = [row for row in record.rows if row.stands("clean")], [m.key for m in record.of("attack")]
+    return bool(record.adversarial) or (bool(record.rows) and all(row.stands(*keys) for row in clean))
 
 
 def _kin(model: ImageClassifier) -> tuple[Any, ...]:

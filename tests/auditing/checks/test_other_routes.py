@@ -79,3 +79,19 @@ def test_the_questions_of_the_plan_are_not_asked_again(make_case, around, masked
     assert (
         other_routes.gradient_free(make_case(around(before=lambda x: masked(x, -1.0)), plan=planned)).verdict == "fail"
     )
+
+
+def test_of_a_part_of_the_images_that_part_is_counted_and_survivors_are_searched_beside(
+    make_case, around, masked, plan
+):
+    """Square sees every image, labels alone five: each check names its own number."""
+    planned = dataclasses.replace(
+        plan, attacks=(*plan.attacks, Square(queries=60)), black_box=(HardLabel(queries=60),), black_box_images=5
+    )
+    case = make_case(plan=planned)
+    assert "of 48 images" in other_routes.gradient_free(case).evidence
+    assert "of 5 images" in other_routes.hard_label(case).evidence
+    alone = dataclasses.replace(plan, black_box=(Square(queries=60),), black_box_images=1)
+    sampled = other_routes.gradient_free(make_case(around(before=lambda x: masked(x, -1.0)), plan=alone))
+    assert sampled.verdict == "fail"
+    assert "of 1 images" not in sampled.evidence

@@ -48,10 +48,11 @@ def gradient_free(case: Case) -> Check:
     if case.climber is None:
         return FREE.skips("The plan has no attack along gradients to compare with.")
     alone, tried = _alone(case, labels_only=False)
-    if tried and (said := _of_all_images(FREE, case, alone, "Searches without gradients")):
+    asked = _asked(case, labels_only=False)
+    if tried and (said := _of_those_asked(FREE, alone, asked, "Searches without gradients")):
         return said
-    if case.plan.black_box:
-        return FREE.passes(f"Searches without gradients break {alone} of {_asked(case)} images that others did not.")
+    if case.plan.black_box and asked == len(case.held):
+        return FREE.passes(f"Searches without gradients break {alone} of {asked} images that others did not.")
     attack = Square(queries=case.effort.queries)
     gained = int(case.breaks(attack, case.survivors, case.threat).sum())
     return judge_gain(FREE, case, gained, f"Square with {attack.queries} queries")
@@ -73,10 +74,11 @@ def hard_label(case: Case) -> Check:
     if case.threat.norm not in ("linf", "l2"):
         return LABELS.skips("The search by labels is written for Linf and L2.")
     alone, tried = _alone(case, labels_only=True)
-    if tried and (said := _of_all_images(LABELS, case, alone, "Searches by labels alone")):
+    asked = _asked(case, labels_only=True)
+    if tried and (said := _of_those_asked(LABELS, alone, asked, "Searches by labels alone")):
         return said
     if tried:
-        return LABELS.passes(f"Searches by labels alone break {alone} of {_asked(case)} images that gradients did not.")
+        return LABELS.passes(f"Searches by labels alone break {alone} of {asked} images that gradients did not.")
     if not case.effort.labels:
         return LABELS.skips("Tried in the profile full.")
     attack = HardLabel(queries=case.effort.queries)
@@ -146,18 +148,19 @@ def _wrong(view: Any, images: Tensor, labels: Tensor) -> Tensor:
     return wrong
 
 
-def _of_all_images(question: Question, case: Case, alone: int, who: str) -> Check | None:
-    """Return the answer to who alone broke so many of all images; None if that is within 0.2 points."""
-    if alone <= 0.002 * _asked(case):
+def _of_those_asked(question: Question, alone: int, asked: int, who: str) -> Check | None:
+    """Return the answer to who alone broke so many of the images asked about; None if that is within 0.2 points."""
+    if alone <= 0.002 * asked:
         return None
-    say = question.fails if alone > 0.005 * _asked(case) + 1 else question.warns
+    say = question.fails if alone > 0.005 * asked + 1 else question.warns
     return say(f"{who} break {alone} images that attacks along gradients did not.")
 
 
-def _asked(case: Case) -> int:
-    """Return on how many images searches without gradients were tried, at least."""
+def _asked(case: Case, *, labels_only: bool) -> int:
+    """Return on how many images searches without gradients, or by labels alone, were tried at least."""
     stages = [stage for attack in case.plan.searches for stage in attack.stages(len(case.setting.classes))]
-    most = None if any(_is_free(stage) for stage in stages) else case.plan.black_box_images
+    everywhere = any(_is_free(stage) and labels_only <= _is_blind(stage) for stage in stages)
+    most = None if everywhere else case.plan.black_box_images
     return len(case.held) if most is None else min(most, len(case.held))
 
 

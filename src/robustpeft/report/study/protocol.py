@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustpeft.records import Measurement, StudyRecord, at_every_radius
+from robustpeft.records import AuditRecord, Measurement, StudyRecord, at_every_radius
 from robustpeft.report.study.summary import GridSummary
 from robustpeft.report.wording import condition_name, data_text, date_text, effort_text, number_text
 
@@ -30,7 +30,7 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
     for grid in grids:
         record = grid.example
         steady = at_every_radius(record)
-        attacks = dict.fromkeys(_named(m, everywhere=m.key in steady) for m in record.of("attack"))
+        attacks = dict.fromkeys(_named(m, record, everywhere=m.key in steady) for m in record.of("attack"))
         sentences.append(
             f"Grid {grid.name}: {record.subject.backbone} on {data_text(record.data)}. {record.data.note} Attacks: "
             f"{', '.join(attacks) or 'none'}; an image counts as robust within a radius if it is right without an "
@@ -53,10 +53,11 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
     return " ".join(" ".join(sentences).split())
 
 
-def _named(measurement: Measurement, *, everywhere: bool) -> str:
+def _named(measurement: Measurement, record: AuditRecord, *, everywhere: bool) -> str:
     effort = effort_text(measurement)
     named = f"{condition_name(measurement.name)} ({effort})" if effort else condition_name(measurement.name)
-    return named if everywhere else f"{named} at {number_text(measurement.strength or 0.0)} alone"
+    part = "" if measurement.correct.n == record.data.n else f" on {measurement.correct.n:,} images"
+    return named if everywhere else f"{named} at {number_text(measurement.strength or 0.0)} alone{part}"
 
 
 def _where(study: StudyRecord, grids: Sequence[GridSummary]) -> list[str]:

@@ -176,7 +176,7 @@ def _summarise(
     n = len(audits[0].rows)
     return ArmSummary(
         arm,
-        {key: Spread(tuple(audit[key].correct.fraction for audit in audits), n) for key in keys},
+        {key: Spread(tuple(audit[key].correct.fraction for audit in audits), audits[0][key].correct.n) for key in keys},
         {t: Spread(tuple(len(withstood(audit, t)) / n for audit in audits), n) for t in threats},
         frozenset() if headline is None else _majority([withstood(audit, headline) for audit in audits]),
         _majority([frozenset(r.id for r in audit.rows if r.predictions["clean"] == r.label) for audit in audits]),

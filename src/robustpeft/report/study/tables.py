@@ -80,9 +80,11 @@ def condition_table(grid: GridSummary, kind: str) -> TextTable | None:
     common = [m for m in found if all(m.key in summary.measured for summary in grid.arms)]
     if not common:
         return None
-    heads = ["arm", *(f"{condition_name(m.name)} {number_text(m.strength or 0.0)}" for m in common)]
-    if len(set(heads)) < len(heads):  # two attacks of one name
-        heads = ["arm", *(m.key for m in common)]
+    names = [f"{condition_name(m.name)} {number_text(m.strength or 0.0)}" for m in common]
+    if len(set(names)) < len(names):  # two attacks of one name
+        names = [m.key for m in common]
+    parts = ["" if m.correct.n == grid.example.data.n else f" ({m.correct.n:,} images)" for m in common]
+    heads = ["arm", *(name + part for name, part in zip(names, parts, strict=True))]
     rows = tuple((marked(s), *(spread_text(s.measured[m.key]) for m in common)) for s in grid.arms)
     return TextTable(f"Accuracy in percent under every {kind}", tuple(heads), rows)
 
