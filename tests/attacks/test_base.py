@@ -79,8 +79,13 @@ def test_a_number_is_no_threat_and_a_list_no_ids():
     images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
     with pytest.raises(UserError, match=r"threat must be a norm with a radius, for example Linf\(8 / 255\); got 0.1"):
         FGSM()(lambda images: images.mean((2, 3)), images, labels, 0.1)
-    for ids in ([0, 1], torch.tensor([0.0, 1.0]), torch.tensor([0, 1], dtype=torch.complex64), torch.tensor([0])):
-        with pytest.raises(UserError, match=r"ids must be integers of shape \(2,\)"):
+    for ids, got in (
+        ([0, 1], "list"),
+        (torch.tensor([0.0, 1.0]), r"torch.float32 \(2,\)"),
+        (torch.tensor([0, 1], dtype=torch.complex64), r"torch.complex64 \(2,\)"),
+        (torch.tensor([0]), r"torch.int64 \(1,\)"),
+    ):
+        with pytest.raises(UserError, match=rf"ids must be integers of shape \(2,\), one per image; got {got}$"):
             FGSM()(lambda images: images.mean((2, 3)), images, labels, Linf(0.1), ids=ids)
 
 

@@ -33,7 +33,8 @@ def test_a_digest_tells_kinds_names_shapes_types_and_values_apart():
 
 
 @pytest.mark.parametrize(
-    ("size", "slots"), [((8, 8), 64), ((16, 16), 64), ((20, 20), 40), ((32, 32), 16), ((16, 32), 32), ((32, 16), 32), ((112, 112), 8)]
+    ("size", "slots"),
+    [((8, 8), 64), ((16, 16), 64), ((20, 20), 40), ((32, 32), 16), ((16, 32), 32), ((32, 16), 32), ((112, 112), 8)],
 )
 def test_a_cpu_has_few_slots_the_fewer_the_larger_the_images(size, slots):
     found = default_slots(torch.zeros(1, 3, *size))

@@ -87,3 +87,10 @@ def test_smoothed_labels_are_attacked_as_such(model, images, labels):
     wanted = step_by_hand(model, images, labels, 1.0, 1.0, 5, epsilon=0.3, smoothing=0.9)
     torch.testing.assert_close(found, wanted)
     assert not torch.allclose(objective.lesson(model, images, labels, Linf(0.3), seed=5).attacked, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_images_keep_their_precision(model, images, labels, dtype):
+    found = SingleStep().lesson(model.to(dtype), images.to(dtype), labels, Linf(EPSILON)).attacked
+    assert found.dtype == dtype
+    assert not torch.equal(found, images.to(dtype))
