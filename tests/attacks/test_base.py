@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from robustpeft.attacks import FGSM
+from robustpeft.attacks.base import _rounded_towards
 from robustpeft.attacks.evaluation import evaluate
 from robustpeft.attacks.losses import find_loss
 from robustpeft.attacks.target import Target
@@ -78,6 +79,51 @@ def test_a_number_is_no_threat_and_a_list_no_ids():
     images, labels = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
     with pytest.raises(UserError, match=r"threat must be a norm with a radius, for example Linf\(8 / 255\); got 0.1"):
         FGSM()(lambda images: images.mean((2, 3)), images, labels, 0.1)
-    for ids in ([0, 1], torch.tensor([0.0, 1.0]), torch.tensor([0, 1], dtype=torch.complex64), torch.tensor([0])):
-        with pytest.raises(UserError, match=r"ids must be integers of shape \(2,\)"):
+    for ids, got in (
+        ([0, 1], "list"),
+        (torch.tensor([0.0, 1.0]), r"torch.float32 \(2,\)"),
+        (torch.tensor([0, 1], dtype=torch.complex64), r"torch.complex64 \(2,\)"),
+        (torch.tensor([0]), r"torch.int64 \(1,\)"),
+    ):
+        with pytest.raises(UserError, match=rf"ids must be integers of shape \(2,\), one per image; got {got}$"):
             FGSM()(lambda images: images.mean((2, 3)), images, labels, Linf(0.1), ids=ids)
+
+
+def every_value(dtype):
+    """Return all values of a half precision on [0, 1]; they are ordered as their bits are."""
+    return torch.arange(int(torch.ones(1, dtype=dtype).view(torch.int16)) + 1, dtype=torch.int16).view(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_what_was_found_is_rounded_to_the_last_value_on_the_way_from_the_image(dtype):
+    generator = torch.Generator().manual_seed(0)
+    values = every_value(dtype)
+    # Even over [0, 1], even over all float32 from the smallest to 1, and what needs no rounding.
+    bits = torch.randint(0x3F800000 + 1, (20_000,), generator=generator, dtype=torch.int32)
+    ends = torch.tensor([0.0, 1.0, 2.0**-149, 2.0**-26, 1 - 2.0**-24])
+    found = torch.cat([torch.rand(20_000, generator=generator), bits.view(torch.float32), values.float(), ends])
+    for images in (
+        values[torch.randint(len(values), found.shape, generator=generator)],
+        torch.rand(found.shape, generator=generator).to(dtype),
+        torch.zeros_like(found, dtype=dtype),
+        torch.ones_like(found, dtype=dtype),
+    ):
+        lattice, point = values.double(), found.double()
+        below = lattice[torch.searchsorted(lattice, point, right=True) - 1]
+        above = lattice[torch.searchsorted(lattice, point)]
+        wanted = torch.where(point > images.double(), below, above)
+        assert torch.equal(_rounded_towards(found, images).double(), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_in_half_precision_stay_in_ball_and_box_in_float64(linear, dtype):
+    generator = torch.Generator().manual_seed(2)
+    images = torch.cat([torch.rand(60, 3, 2, 2, generator=generator), torch.zeros(2, 3, 2, 2), torch.ones(2, 3, 2, 2)])
+    images, labels = images.to(dtype), torch.arange(64) % 3
+    found = FGSM()(lambda points: linear(points.float()), images, labels, Linf(8 / 255))
+    moved = (found.double() - images.double()).abs()
+    assert found.dtype == dtype
+    assert 0 <= found.min() <= found.max() <= 1
+    assert moved.max() <= 8 / 255
+    inner = (images > 0.1) & (images < 0.9)
+    assert (moved[inner] >= 8 / 255 - torch.finfo(dtype).eps / 2).all()  # which is the largest step there

@@ -1,11 +1,13 @@
 """Images that were found against another model: judged once, believed if confirmed, never searched for again."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from robustpeft.attacks import PGD, AttackPlan, Driver, Square
-from robustpeft.attacks.candidates import Candidates
+from robustpeft.attacks.candidates import Candidates, _parts
 from robustpeft.data.image_store import InMemory
 from robustpeft.data.split import Split
 from robustpeft.types import L2, Linf
@@ -87,3 +89,49 @@ def test_those_that_the_ledger_holds_are_not_judged_again(split, tmp_path):
     again = run(split, plan, source, directory=tmp_path, keep_images="first", on_candidate=lambda *a: told.append(a))
     assert again.rows == first.rows
     assert told == []
+
+
+def test_a_row_says_what_the_judge_saw_how_far_it_was_and_what_it_took(split, monkeypatch):
+    clock = iter([100.0, 101.0, 200.0, 202.0])
+    monkeypatch.setattr("robustpeft.attacks.candidates.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    plan = AttackPlan((PGD(steps=1, step_size=1e-6),), (Linf(0.11),))
+    found = run(split, plan, shifted(Linf(0.11), i10=0.11, i11=0.05, i12=-0.1))
+    rows = [found.rows["sibling@linf 0.11", image, 0] for image in (10, 11, 12)]
+    assert [row.step for row in rows] == [0, 0, 0]
+    assert [row.broken for row in rows] == [True, False, False]
+    assert [row.prediction for row in rows] == [1, 0, 0]
+    assert [row.margin for row in rows] == pytest.approx([0.02, -0.1, -0.4], abs=1e-6)
+    assert [row.norm for row in rows] == [pytest.approx(0.11), 0, 0]
+    assert [row.seconds for row in rows] == [0.5, 0.5, 2.0]  # two slots: a second for two images, then two for one
+
+
+def test_seconds_are_written_to_the_microsecond(split, monkeypatch):
+    clock = iter([0.0, 1.0 / 3])
+    monkeypatch.setattr("robustpeft.attacks.candidates.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    found = run(split, AttackPlan((PGD(steps=1),), (Linf(0.11),)), shifted(Linf(0.11), i10=0.11))
+    assert found.rows["sibling@linf 0.11", 10, 0].seconds == 0.333333
+
+
+def test_what_cannot_count_is_passed_over_and_the_rest_is_tried(split):
+    split.labels[0] = 1  # misclassified as it is
+    plan = AttackPlan((PGD(steps=1),), (Linf(0.11),))
+    found = run(split, plan, shifted(Linf(0.11), i99=0.1, i10=0.11, i11=0.11, i98=0.1, i12=0.11))
+    assert [key for key in found.rows if key[0].startswith("sibling")] == [
+        ("sibling@linf 0.11", image, 0) for image in (11, 12)
+    ]
+
+
+def test_a_second_source_is_tried_on_what_the_first_left(split):
+    plan = AttackPlan((PGD(steps=1),), (Linf(0.11),))
+    sources = shifted(Linf(0.11), i10=0.11, i11=0.05), shifted(Linf(0.11), i10=0.105, i11=0.11)
+    found = run(split, plan, *sources)
+    tried = {key[1:]: row.broken for key, row in found.rows.items() if key[0].startswith("sibling")}
+    assert tried == {(10, 0): True, (11, 0): False, (11, 1): True}
+
+
+@pytest.mark.parametrize("images", range(8))
+def test_they_are_judged_in_full_batches_but_for_the_last(images):
+    parts = list(_parts(((image, torch.tensor(image)) for image in range(images)), 3))
+    assert [image for part in parts for image, _ in part] == list(range(images))
+    assert all(len(part) == 3 for part in parts[:-1])
+    assert len(parts) == -(-images // 3)

@@ -130,3 +130,19 @@ def test_a_model_may_change_its_images_in_place_and_answer_in_one_tensor(model, 
     expected = reply.logits.clone()
     evaluate(careless, 1 - points, LABELS, attacked)
     assert torch.equal(reply.logits, expected)
+
+
+def test_the_mean_of_logits_alone_has_neither_loss_nor_gradient(model, points):
+    shifts = iter([1.0, 5.0])
+    reply = evaluate(lambda x: model(x) + next(shifts), points, LABELS, samples=2)
+    torch.testing.assert_close(reply.logits, model(points).detach() + 3)
+    assert reply.loss is reply.gradient is None
+
+
+def test_the_mean_of_losses_is_not_the_loss_of_the_mean(model, points):
+    scales = iter([1.0, 3.0])
+    reply = evaluate(lambda x: next(scales) * model(x), points, LABELS, find_loss("cross_entropy"), samples=2)
+    each = [evaluate(lambda x, s=s: s * model(x), points, LABELS, find_loss("cross_entropy")) for s in (1.0, 3.0)]
+    torch.testing.assert_close(reply.loss, (each[0].loss + each[1].loss) / 2)
+    torch.testing.assert_close(reply.gradient, (each[0].gradient + each[1].gradient) / 2)
+    assert torch.equal(reply.points, points)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from torch.nn import functional as F
 
 from robustpeft.attacks.losses import LOSSES, find_loss, margin
 from robustpeft.types import UserError
@@ -52,3 +53,27 @@ def test_a_margin_needs_two_classes():
 def test_an_unknown_loss_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"did you mean 'cross_entropy'\? Valid: cross_entropy, dlr, kl, margin"):
         find_loss("crossentropy")
+
+
+TARGETS = torch.tensor([1, 2, 0])
+
+
+def test_the_targeted_cross_entropy_grows_with_the_share_of_the_target():
+    found = find_loss("targeted_cross_entropy")(LOGITS, torch.tensor([0, 1, 2]), TARGETS)
+    torch.testing.assert_close(found, LOGITS.softmax(1).gather(1, TARGETS[:, None]).squeeze(1).log())
+    nearer = LOGITS + F.one_hot(TARGETS, 3)
+    assert (find_loss("targeted_cross_entropy")(nearer, TARGETS, TARGETS) > found).all()
+
+
+def test_the_divergence_is_that_from_the_clean_answer_to_this_one():
+    clean = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    wanted = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=clean), torch.distributions.Categorical(logits=LOGITS)
+    )
+    torch.testing.assert_close(find_loss("kl")(LOGITS, TARGETS, clean), wanted)
+    torch.testing.assert_close(find_loss("kl")(LOGITS + 7, TARGETS, LOGITS), torch.zeros(3), atol=1e-6, rtol=0)
+
+
+def test_the_squared_distance_is_summed_over_the_classes():
+    clean = torch.tensor([[2.0, 1.0, -1.0], [3.0, 3.0, -1.0], [5.0, -2.0, 4.5]])
+    assert find_loss("squared_distance")(LOGITS, TARGETS, clean).tolist() == [0.0, 25.0, 0.25]

@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from robustpeft.attacks import PGD, AttackPlan, Driver, Findings, Square, search_again
+from robustpeft.attacks.candidates import Candidates
 from robustpeft.attacks.kept_images import read_kept_images
+from robustpeft.attacks.low_precision import Missed
+from robustpeft.attacks.plan import CLEAN
 from robustpeft.errors import UserError
-from robustpeft.records import read_ledger
+from robustpeft.records import LedgerRow, read_ledger
 from robustpeft.types import Linf
 
 PLAN = AttackPlan((PGD(steps=8),), (Linf(0.005), Linf(0.05)), seed=3)
@@ -92,7 +95,51 @@ def test_the_sample_is_part_of_what_held_and_the_same_every_time(high, tmp_path)
 def test_where_nothing_held_nothing_is_searched(high):
     model, split = high
     nothing = Findings(PLAN, ())
-    assert search_again(LOW, model, split, nothing, images=5).held == (0, 0)
+    assert search_again(LOW, model, split, nothing, images=5) == Missed((0, 0), (0, 0))
+
+
+@pytest.fixture
+def sample_of(monkeypatch, memory_split):
+    """Return which images are searched again if all of these held, and by which driver."""
+
+    def sample_of(ids, images, seed=3, driver=LOW):
+        plan = dataclasses.replace(PLAN, seed=seed)
+        held = [LedgerRow(image, CLEAN, run=0, broken=False, step=0, prediction=0, margin=-1.0) for image in ids]
+        findings, seen = Findings(plan, (), {row.key: row for row in held}), []
+
+        def run(again, model, split, plan):
+            seen.append((again, split.ids.tolist()))
+            return findings
+
+        monkeypatch.setattr(Driver, "run", run)
+        split = memory_split(torch.rand(len(ids), 3, 4, 4), torch.zeros(len(ids), dtype=torch.int64), torch.tensor(ids))
+        missed = search_again(driver, nn.Identity(), split, findings, images)
+        ((again, sample),) = seen
+        assert missed == Missed((len(sample),) * 2, (0, 0))
+        return again, set(sample)
+
+    return sample_of
+
+
+def test_the_sample_follows_from_the_seed_and_each_images_id(sample_of):
+    ids = list(range(100, 160))
+    _, sample = sample_of(ids, 6)
+    assert len(sample) == 6
+    assert sample_of(ids[::-1], 6)[1] == sample  # whatever the order
+    left = [image for image in ids if image in sample or image % 2]
+    assert sample_of(left, 6)[1] == sample  # and whoever else is there
+    assert sample_of(ids, 3)[1] < sample < sample_of(ids, 12)[1]
+    assert len({frozenset(sample_of(ids, 6, seed)[1]) for seed in range(10)}) == 10
+    assert len(sample_of(ids, 1)[1]) == 1
+    assert sample_of(ids, 1000)[1] == set(ids)
+
+
+def test_nobody_is_told_of_the_second_search_and_no_sibling_is_asked(sample_of):
+    told = {name: lambda *said: None for name in ("observer", "on_found", "on_end")}
+    sibling = Candidates("another", Linf(0.05), lambda: iter(()))
+    again, _ = sample_of([1, 2, 3], 2, driver=dataclasses.replace(LOW, candidates=(sibling,), **told))
+    assert (again.precision, again.slots, again.candidates) == ("float32", LOW.slots, ())
+    assert again.observer is again.on_found is again.on_end is None
 
 
 def test_a_ledger_of_another_precision_is_refused_and_float32_is_as_ever(high, tmp_path, curved, split_of):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -30,9 +32,18 @@ def test_a_digest_tells_kinds_names_shapes_types_and_values_apart():
     assert model_digest(lambda images: images) == "unknown"
 
 
-@pytest.mark.parametrize(("size", "slots"), [(8, 64), (16, 64), (32, 16), (112, 8), (512, 8)])
+@pytest.mark.parametrize(
+    ("size", "slots"),
+    [((8, 8), 64), ((16, 16), 64), ((20, 20), 40), ((32, 32), 16), ((16, 32), 32), ((32, 16), 32), ((112, 112), 8)],
+)
 def test_a_cpu_has_few_slots_the_fewer_the_larger_the_images(size, slots):
-    assert default_slots(torch.zeros(1, 3, size, size)) == slots
+    found = default_slots(torch.zeros(1, 3, *size))
+    assert (found, type(found)) == (slots, int)
+
+
+@pytest.mark.parametrize(("size", "slots"), [((32, 32), 256), ((512, 512), 256), ((1024, 1024), 64), ((8192, 8192), 8)])
+def test_a_gpu_has_many(size, slots):
+    assert default_slots(SimpleNamespace(shape=(1, 3, *size), is_cuda=True)) == slots
 
 
 def test_a_model_lies_where_its_first_parameter_does():

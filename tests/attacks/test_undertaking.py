@@ -1,4 +1,7 @@
-"""What is left of a plan whose process was killed? The rows of the driver are tested beside it; here it dies truly."""
+"""What does an undertaking keep and tell, and what is left of one whose process was killed?
+
+The rows of the driver are tested beside it; here it dies truly.
+"""
 
 import dataclasses
 import json
@@ -7,8 +10,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from robustpeft.attacks import PGD, AttackPlan, Driver
+from robustpeft.attacks.candidates import Candidates
+from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.records import read_ledger
+from robustpeft.types import Linf
 
 KILLER = """
 import json, os, random, signal, sys, time
@@ -87,3 +95,27 @@ def test_processes_killed_at_random_moments_and_begun_again_leave_the_ledger_of_
     for number in range(20):
         assert kept(tmp_path / f"{number}") == (header, rows)
         assert not list((tmp_path / f"{number}").glob("slots-*"))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_of_candidates_the_very_points_that_broke_the_model_are_kept_and_told(linear, memory_split, tmp_path, slots):
+    weight = torch.tensor([1.0, -1.0]).repeat(6)  # as many up as down: the score at grey is 0
+    towards = weight.reshape(3, 2, 2)
+    images = (0.5 - 0.01 * towards).repeat(4, 1, 1, 1)
+    split = memory_split(images, torch.zeros(4, dtype=torch.int64), torch.arange(10, 14))
+    changes = {10: 0.02, 11: 0.005, 12: 0.025, 13: 0.029}  # 11 stays on its side
+    points = {image: images[0] + change * towards for image, change in changes.items()}
+    plan, told = AttackPlan((PGD(steps=1, step_size=1e-9),), (Linf(0.001), Linf(0.03))), []
+    Driver(
+        slots=slots,
+        directory=tmp_path,
+        keep_images="all",
+        candidates=[Candidates("another", Linf(0.03), lambda: iter(points.items()))],
+        on_candidate=lambda *said: told.append(said),
+    ).run(linear(weight), split, plan)
+    kept_images = {image: point for stage, image, point in read_kept_images(tmp_path) if stage == "sibling@linf 0.03"}
+    assert [(image, threat) for image, threat, _ in told] == [(10, 1), (12, 1), (13, 1)]
+    assert kept_images.keys() == {10, 12, 13}
+    for image, _, point in told:
+        assert torch.equal(point, points[image])
+        assert torch.equal(kept_images[image], points[image])

@@ -73,6 +73,10 @@ def test_a_model_of_unknown_attention_is_refused_while_it_matters(images):
     with pytest.raises(UserError, match="set attention=False"):
         objective()(model, images, LABELS, THREAT, progress=0.1)
     assert objective(attention=False)(model, images, LABELS, THREAT, progress=0.1).total > 0
+    for progress in (0.25, 0.3, 1.0):  # the warm-up is over
+        assert objective()(model, images, LABELS, THREAT, progress=progress).total > 0
+    assert objective(warmup=0.0)(model, images, LABELS, THREAT, progress=0.0).total > 0
+    assert objective()(model, images, LABELS, Linf(0.0), progress=0.1).total > 0  # nobody attacks
 
 
 def test_patches_that_do_not_tile_the_image_are_refused(model, images):
@@ -86,6 +90,8 @@ def test_patches_that_do_not_tile_the_image_are_refused(model, images):
         ({"steps": 0}, "steps and patch_size must be at least 1"),
         ({"patch_size": 0}, "steps and patch_size must be at least 1"),
         ({"step_size": 0.0}, "step_size must be positive and finite"),
+        ({"step_size": float("inf")}, "step_size must be positive and finite"),
+        ({"warmup": -0.1}, r"warmup must be a share in \[0, 1\]"),
         ({"warmup": 1.5}, r"warmup must be a share in \[0, 1\]"),
     ],
 )
@@ -96,3 +102,18 @@ def test_numbers_that_mean_nothing_are_refused(kinds, message):
 
 def test_the_defaults_are_those_of_the_paper():
     assert ARDPRM() == ARDPRM(steps=10, step_size=None, warmup=10 / 40, attention=True, patches=True, patch_size=16)
+
+
+@pytest.mark.parametrize(("progress", "forgotten"), [(0.0, 4), (0.25, 3), (0.5, 2), (0.75, 1), (1.0, 0)])
+def test_a_warm_up_may_take_all_of_tuning(model, images, monkeypatch, progress, forgotten):
+    asked = []
+    monkeypatch.setattr(MaskedPGD, "update", lambda attack, target, state, reply: asked.append(state.points) or state)
+    objective(warmup=1.0, steps=1, attention=False).lesson(model, images, LABELS, THREAT, progress=progress)
+    patches = (asked[0] == images).all(1).reshape(3, 2, 4, 2, 4).all(4).all(2)
+    assert patches.flatten(1).sum(1).tolist() == [forgotten] * 3
+
+
+def test_one_step_and_patches_of_one_pixel_are_the_least(model, images):
+    least = objective(steps=1, patch_size=1)
+    lesson = least.lesson(model, images, LABELS, THREAT, seed=5, progress=1.0)
+    assert torch.equal(lesson.attacked, MaskedPGD(1, 0.03, 0.0, 1)(model, images, LABELS, THREAT, seed=5))

@@ -110,3 +110,18 @@ def test_a_model_of_unknown_attention_is_refused(images):
     for view in (model.attack_view(), torch.nn.Flatten()):
         with pytest.raises(UserError, match="attention branches of this model are is not known"):
             AttentionGates(view, 0.5, seed=0)
+
+
+@pytest.mark.parametrize(("name", "last"), [(NAMES[0], "attn"), (NAMES[1], "ls1")])
+def test_a_gate_is_the_last_thing_in_its_branch(name, last):
+    view = build(name).attack_view()
+    AttentionGates(view, 0.5, seed=0)
+    gated = [path for path, module in view.network.named_modules() if module._forward_hooks]
+    assert gated == [f"blocks.0.{last}", f"blocks.1.{last}"]
+
+
+def test_until_it_is_called_every_branch_is_open(images):
+    model = build()
+    view = model.attack_view()
+    AttentionGates(view, 0.0, seed=0)
+    torch.testing.assert_close(gradient(view, images), gradient(model, images))

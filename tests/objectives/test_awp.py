@@ -127,3 +127,29 @@ def test_the_default_is_the_papers():
 def test_a_negative_gamma_is_refused(gamma):
     with pytest.raises(UserError, match="gamma must be at least 0"):
         AWP(gamma=gamma)
+
+
+class WithSpare(torch.nn.Module):
+    """Has a matrix that its answer does not use, like the head of a task that is not this one."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.spare = model, torch.nn.Linear(3, 3)
+
+    def forward(self, images):
+        return self.model(images)
+
+
+def test_a_weight_without_a_part_in_the_loss_changes_nothing(model, images, labels, same_gradients):
+    wanted = AWP(PGD_AT, 0.05)(model, images, labels, Linf(0.1), seed=5).total
+    both = WithSpare(model)
+    loss = AWP(PGD_AT, 0.05)(both, images, labels, Linf(0.1), seed=5).total
+    same_gradients(model, loss, wanted)
+    AWP(PGD_AT, 0.05)(both, images, labels, Linf(0.1), seed=5).total.backward()
+    assert both.spare.weight.grad is None
+    assert model[1].weight.grad is not None
+
+
+def test_no_perturbation_is_one_too(model, images, labels, same_gradients):
+    wanted = PGD_AT(model, images, labels, Linf(0.1), seed=5).total
+    same_gradients(model, AWP(PGD_AT, gamma=0.0)(model, images, labels, Linf(0.1), seed=5).total, wanted)

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from robustpeft.attacks import PGD
-from robustpeft.objectives import MART, Smoothing
+from robustpeft.objectives import MART, Lesson, Smoothing, Targets
 from robustpeft.types import Linf, UserError
 
 
@@ -50,3 +50,15 @@ def test_a_negative_weight_is_refused(beta):
 def test_no_weight_is_one(model, images, labels):
     loss = MART(beta=0.0)(model, images, labels, Linf(0.1))
     torch.testing.assert_close(loss.total.detach(), loss.parts["boosted_cross_entropy"])
+
+
+def test_without_an_adversary_it_is_the_natural_loss(model, images, labels, same_gradients):
+    loss = MART()(model, images, labels, Linf(0.0))
+    same_gradients(model, loss.total, F.cross_entropy(model(images), labels))
+    assert loss.parts == {"cross_entropy": loss.total.detach()}
+
+
+def test_a_label_without_a_logit_is_refused(model, images, labels):
+    lesson = Lesson(images, Targets(labels + 1), torch.arange(4), adversarial=1 - images)
+    with pytest.raises(UserError, match=r"labels must be in \[0, 3\); found 1 to 3"):
+        MART().loss(model, lesson)

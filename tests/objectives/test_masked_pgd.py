@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from robustpeft.attacks import PGD
 from robustpeft.attacks.target import Target
 from robustpeft.objectives.masked_pgd import MaskedPGD
-from robustpeft.types import L2, Linf, Noise
+from robustpeft.types import L2, Linf, Noise, UserError
 
 EPSILON, STEP = 0.1, 0.04
 
@@ -64,3 +64,29 @@ def test_who_forgets_everything_takes_one_step(model, images, labels, target):
     point = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(model(point), labels), point)
     torch.testing.assert_close(end, (images + STEP * gradient.sign()).clamp(0, 1))
+
+
+def test_what_is_forgotten_at_the_start_says_nothing_about_the_first_step_nor_about_the_start(model, images, target):
+    looked, _ = passes(model, target, MaskedPGD(steps=2, step_size=STEP, forget=0.5, patch_size=1))
+    first, second = ((points == images).all(1).flatten(1) for points in looked)
+    assert first.sum(1).tolist() == second.sum(1).tolist() == [8] * 4
+    assert not (first == second).all(1).any()
+    red = MaskedPGD(steps=1, step_size=STEP).init(target).points[:, 0].flatten(1) - images[:, 0].flatten(1)
+    lowest = red.argsort(1).argsort(1) < 8
+    assert not (first == lowest).all(1).any()
+    assert not (second == lowest).all(1).any()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"step_size": 0.0}, "step_size must be above 0"),
+        ({"forget": -0.1}, r"forget must be in \[0, 1\]"),
+        ({"forget": 1.1}, r"forget must be in \[0, 1\]"),
+        ({"patch_size": 0}, "patch_size must be at least 1"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(kinds, message):
+    with pytest.raises(UserError, match=message):
+        MaskedPGD(**kinds)

@@ -149,3 +149,21 @@ def test_never_and_always_are_shares_too(images, labels):
     assert torch.isin(cut.images, images).all()  # no value is blended
     (blended,) = lessons(Mix(Natural(), probability=1, switch=0), images, labels)
     assert not torch.isin(blended.images, images).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 32), (32, 8), (20, 24)])
+def test_the_rectangle_has_the_shape_of_the_image_and_the_labels_have_its_share(labels, height, width):
+    images = torch.rand(4, 3, height, width, generator=torch.Generator().manual_seed(1))
+    anywhere, whole = torch.zeros(height, width, dtype=torch.bool), 0
+    for lesson in lessons(Mix(Natural(), mixup=0, probability=1), images, labels, range(60)):
+        changed = (lesson.images != images).any(1)[0]
+        pasted = changed.sum() / (height * width)
+        torch.testing.assert_close(lesson.targets.share, (1 - pasted).expand(4))
+        anywhere |= changed
+        border = changed[0].any() or changed[-1].any() or changed[:, 0].any() or changed[:, -1].any()
+        if pasted and not border:  # nothing of it was cut off
+            rows, columns = changed.any(1).sum() / height, changed.any(0).sum() / width
+            assert abs(rows - columns) < 1 / min(height, width)
+            whole += 1
+    assert anywhere.all()
+    assert whole > 3

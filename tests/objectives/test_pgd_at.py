@@ -3,8 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from robustpeft.attacks import FGSM, PGD
-from robustpeft.objectives import Natural, PgdAt
-from robustpeft.types import L2, Linf, UserError
+from robustpeft.objectives import Lesson, Natural, PgdAt, Targets
+from robustpeft.objectives.lesson import Moment
+from robustpeft.types import L2, Linf, UserError, content_ids
 
 
 @pytest.mark.parametrize("clean", [0.0, 0.3])
@@ -60,3 +61,19 @@ def test_the_default_spends_no_pass_on_judging_the_end_point():
 def test_a_weight_outside_0_and_1_is_refused(clean):
     with pytest.raises(UserError, match=r"clean must be a weight in \[0, 1\]"):
         PgdAt(clean=clean)
+
+
+def test_all_weight_on_the_clean_images_is_the_natural_loss(model, images, labels, same_gradients):
+    loss = PgdAt(clean=1.0)(model, images, labels, Linf(0.1))
+    same_gradients(model, loss.total, F.cross_entropy(model(images), labels))
+
+
+def test_probabilities_are_attacked_as_such(model, images, labels, ascend):
+    share, others = torch.tensor([0.1, 0.2, 0.3, 0.4]), (labels + 1) % 3
+    q = 0.8 * (share[:, None] * F.one_hot(labels, 3) + (1 - share[:, None]) * F.one_hot(others, 3)) + 0.2 / 3
+    x = ascend(images, lambda x: -(q * F.log_softmax(model(x), 1)).sum(1), 0.1, 3, 0.04, 5)
+    attack, moment = PGD(steps=3, step_size=0.04, keep="last"), Moment(Linf(0.1), seed=5)
+    for targets, alike in ((Targets(labels, others, share, smoothing=0.2), True), (Targets(labels), False)):
+        lesson = Lesson(images, targets, content_ids(images))
+        found = PgdAt(attack).prepare(model, lesson, moment).attacked
+        assert torch.allclose(found, x, atol=1e-6) is alike

@@ -52,3 +52,9 @@ def test_twice_is_refused(model, images, labels):
 def test_an_amount_outside_0_and_1_is_refused(amount):
     with pytest.raises(UserError, match=r"amount must be in \[0, 1\)"):
         Smoothing(amount=amount)
+
+
+def test_nothing_spread_is_the_objective_itself(model, images, labels, same_gradients):
+    wanted = PgdAt(PGD(steps=2, keep="last"))(model, images, labels, Linf(0.1)).total
+    loss = Smoothing(PgdAt(PGD(steps=2, keep="last")), amount=0.0)(model, images, labels, Linf(0.1)).total
+    same_gradients(model, loss, wanted)

@@ -120,7 +120,8 @@ def _rounded_towards(found: Tensor, images: Tensor) -> Tensor:
     """Return the points in the images' half precision, each value rounded so that it is no further from the image's."""
     near = found.to(images.dtype)
     start = images.float()
-    beyond = (near.float() - start).abs() > (found - start).abs()
+    # Values are compared, not distances, which would have to be rounded where one of the two is tiny.
+    beyond = torch.where(found > start, near.float() > found, near.float() < found)
     # One unit in the last place towards the image: values are not negative, so their bits are ordered as they are.
     inward = torch.sign(start - near.float()).to(torch.int16)
     stepped = (near.clamp_min(0).view(torch.int16) + inward).view(images.dtype)

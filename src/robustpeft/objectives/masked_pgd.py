@@ -21,6 +21,7 @@ from robustpeft.attacks import Course, Query, Search, State, Target
 from robustpeft.attacks.evaluation import Reply
 from robustpeft.attacks.rows import row_where
 from robustpeft.perturbations.cells import drop_cells
+from robustpeft.types import COUNT, Interval, check_fields
 
 __all__ = ["MaskedPGD"]
 
@@ -50,6 +51,15 @@ class MaskedPGD(Search[MaskedState]):
     step_size: float | None = None
     forget: float = 0.0
     patch_size: int = 16
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            steps=COUNT,
+            step_size=Interval(0, ends="()", note=", in pixel units"),
+            forget=Interval(0, 1),
+            patch_size=COUNT,
+        )
 
     def course(self, classes: int) -> Course:
         """Return the gradient steps; nobody looks at the end."""
