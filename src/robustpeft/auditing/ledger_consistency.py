@@ -85,7 +85,7 @@ def check_rows_against(record: AuditRecord, plan: AuditPlan, rows: Sequence[Ledg
         tried = images_tried(record, plan)
     except ValueError as error:
         return Finding("ledger", "refuted", str(error))
-    if spared := _spared(findings, tried, places):
+    if record.rows and (spared := _spared(findings, tried, places)):
         says = f"it has entries about {len(spared)} images that were to be spared"
         return Finding("ledger", "refuted", says, tuple(sorted(spared)))
     wrong: dict[int, str] = {}
