@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +27,7 @@ from robustpeft.study.audit_model import describe_subject
 from robustpeft.study.run_directory import Run, load
 from robustpeft.study.targets import Facts, check_used, default_place, find_target, kind_of, load_target
 from robustpeft.study.targets.introduce import introduce
+from robustpeft.study.typed import typed_command
 
 __all__ = ["audit_folder", "folder_place", "settled_model"]
 
@@ -85,7 +84,7 @@ def audit_folder(
         rows=tuple(FolderRow(f, n, s, e) for (f, n), s, e in zip(files, stored, floats, strict=True)),
         manifest=None if manifest is None else {key: said for key, said in manifest.items() if key != "images"},
         note=note,
-        command=shlex.join(["robustpeft", *sys.argv[1:]]) if Path(sys.argv[0]).name == "robustpeft" else "",
+        command=typed_command(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe_environment(device_of(ready)),
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shlex
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.axes import AXES
 from robustpeft.study.run_directory import Run
 from robustpeft.study.targets.introduce import introduce
+from robustpeft.study.typed import typed_command
 from robustpeft.types import THREATS, Threat, gives_gradients, norm_text, to_plain
 
 __all__ = ["Errand", "audit", "carry_out", "check_names", "default_plan", "describe_subject", "load_test_images"]
@@ -116,9 +115,7 @@ def carry_out(model: Any, data: Any, plan: AuditPlan | None, errand: Errand) -> 
         place=Place(None if output is None else output / LEDGER, errand.commons),
         observer=errand.observer,
     )
-    record = dataclasses.replace(record, introduction=model.introduction)
-    if Path(sys.argv[0]).name == "robustpeft":
-        record = dataclasses.replace(record, command=shlex.join(["robustpeft", *sys.argv[1:]]))
+    record = dataclasses.replace(record, introduction=model.introduction, command=typed_command())
     if output is not None:
         folder = output
         kept = pack_images(folder / LEDGER, folder, plan.threats if plan.attacks or plan.black_box else ())

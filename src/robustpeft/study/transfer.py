@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from robustpeft.records import DataInfo, TransferRecord, TransferRow, write_tran
 from robustpeft.study.audit_model import check_names, describe_subject
 from robustpeft.study.audited_images import load_test_images, steps_outside
 from robustpeft.study.run_directory import Run, load
+from robustpeft.study.typed import typed_command
 from robustpeft.types import THREATS, Batch, Split, Threat, name_of, to_plain
 
 __all__ = ["transfer"]
@@ -130,7 +129,6 @@ class _Matrix:
 
     def record(self, rows: Sequence[TransferRow], data: DataInfo) -> TransferRecord:
         """Return the record of all images."""
-        typed = Path(sys.argv[0]).name == "robustpeft"
         return TransferRecord(
             subjects=tuple(describe_subject(model, label) for label, model in self.models.items()),
             data=data,
@@ -138,7 +136,7 @@ class _Matrix:
             threat={"norm": name_of(THREATS, self.threat), "epsilon": self.threat.epsilon},
             rows=tuple(rows),
             seed=self.seed,
-            command=shlex.join(["robustpeft", *sys.argv[1:]]) if typed else "",
+            command=typed_command(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=describe_environment(device_of(next(iter(self.models.values())))),
         )

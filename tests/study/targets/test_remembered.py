@@ -7,6 +7,7 @@ from robustpeft.records import AuditRecord, DataInfo, Finding, Introduction, Mea
 from robustpeft.study.targets import Facts
 from robustpeft.study.targets.onnx_file import OnnxTarget
 from robustpeft.study.targets.remembered import facts_of_record
+from robustpeft.study.targets.timm_name import TimmTarget
 
 TARGET = OnnxTarget("model.onnx")
 PROBED = Finding("normalization", "half", "probed", "it fits", "--normalization half")
@@ -42,3 +43,19 @@ def test_without_an_introduction_nothing_is_known():
 def test_a_damaged_command_is_told(command):
     with pytest.raises(UserError, match="the record"):
         facts_of_record(record(command), TARGET, Facts())
+
+
+def test_a_network_of_timms_is_asked_as_it_was_built_also_without_a_command():
+    made = record("", PROBED)
+    built = dataclasses.replace(
+        made,
+        subject=dataclasses.replace(made.subject, backbone="vit_tiny_patch16_224"),
+        data=dataclasses.replace(made.data, image_size=(112, 112)),
+        introduction=Introduction("weights.safetensors", "timm", (PROBED,)),
+    )
+    target = TimmTarget("weights.safetensors")
+    known = Facts(architecture="vit_tiny_patch16_224", image_size=112, normalization="half")
+    assert facts_of_record(built, target, Facts()) == known
+    typed = dataclasses.replace(built, command="robustpeft audit weights.safetensors --architecture other")
+    assert facts_of_record(typed, target, Facts()).architecture == "other"
+    assert facts_of_record(built, target, Facts(image_size=64)) == dataclasses.replace(known, image_size=64)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from robustpeft.study.targets import Facts, Loaded, Target, check_used, find_tar
 from robustpeft.study.targets.class_names import IMAGENET, columns_by_name, imagenet_names, read_class_names, some
 from robustpeft.study.targets.normalizations import NORMALIZATIONS, Normalization, as_normalization
 from robustpeft.study.targets.probes import Trial, beats, best_order, order_of, predictions, try_orders
+from robustpeft.study.typed import typed_command, typed_words
 
 __all__ = ["acquaint", "introduce"]
 
@@ -234,7 +233,7 @@ def _remarks(loaded: Loaded) -> list[Finding]:
 
 def _explicit(findings: Sequence[Finding]) -> str:
     """Return what to type to have the same without probes; empty if nothing was typed."""
-    if Path(sys.argv[0]).name != "robustpeft" or sys.argv[1:2] != ["audit"]:
+    if typed_words()[:1] != ("audit",):
         return ""  # other commands do not take these options
     more = [word for f in findings if f.option and f.source != "given" for word in f.option.split(" ", 1)]
-    return shlex.join(["robustpeft", *sys.argv[1:], *more])
+    return typed_command(more)
