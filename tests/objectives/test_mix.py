@@ -136,6 +136,7 @@ def test_the_defaults_are_those_of_mo_et_al():
         ({"mixup": 0.0, "cutmix": 0.0}, "mixup and cutmix must be at least 0, and one of them positive"),
         ({"probability": 1.5}, r"probability and switch must be in \[0, 1\]"),
         ({"switch": -0.5}, r"probability and switch must be in \[0, 1\]"),
+        ({"switch": 1.5}, r"probability and switch must be in \[0, 1\]"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(kinds, message):
