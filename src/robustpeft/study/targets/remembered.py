@@ -44,7 +44,7 @@ def facts_of_record(record: AuditRecord, target: Target, known: Facts) -> Facts:
                 found[name] = read(value)
             except ValueError as error:
                 raise UserError(f"the record says {option_of(name)} {value}, which is no such value") from error
-    if said is not None and said.kind == "timm":  # what it was built as, whatever was typed
+    if said is not None and said.kind == "timm":  # what it was built as, where nothing was typed
         height, width = record.data.image_size
         own = {"architecture": record.subject.backbone} | ({"image_size": height} if height == width else {})
         found = {n: v for n, v in own.items() if getattr(known, n) is None and n in target.takes} | found
