@@ -183,14 +183,16 @@ def test_a_long_attack_waits_shows_how_far_it_is_and_can_be_stopped(page):
     page.get_by_role("checkbox", name="undefended").uncheck()
     page.get_by_role("checkbox", name="plain (lora)").uncheck()
     slider = page.get_by_role("slider", name=re.compile("Epsilon"))
-    slider.focus()
-    page.keyboard.press("Home")
-    page.keyboard.press("ArrowRight")  # 0.5 / 255: so small that it takes all of its time
+    slider.press("Home")
+    slider.press("ArrowRight")
+    playwright.expect(slider).to_have_value("0.5")  # of 255: so small that it takes all of its time
     page.wait_for_timeout(SETTLED)
     page.get_by_role("button", name="Run").click()
     playwright.expect(page.get_by_role("progressbar")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Stop").click()
     playwright.expect(status).to_contain_text("Stopped.", timeout=PATIENCE)
+    page.wait_for_timeout(SETTLED)
+    assert "Stopped." in status.inner_text()  # no late word of a control moved before Run stands over it
 
 
 def test_records_are_sorted_filtered_and_compared(page):

@@ -64,6 +64,7 @@ class _TryIt:
     def __init__(self, stage: Stage, blocks: gr.Blocks) -> None:
         self.stage = stage
         self.wanted: dict[str, Wish | None] = {}  # what each open page wants by now
+        self.told: dict[str, Wish | None] = {}  # what each open page last heard about
         families = list(stage.lineups)
         self.picked, self.page_number = gr.State(Picked()), gr.State(0)
         for problem in stage.problems[:5]:
@@ -191,11 +192,16 @@ class _TryIt:
     def _perform(self, values: tuple[Any, ...], session: str, *, wait: bool) -> Iterator[Any]:
         try:
             wish = self._read(*values)
+            told, self.told[session] = self.told.get(session), wish
             if wait and not self.stage.is_live(wish):
+                if told == wish:  # a late word of the control moved before Run: its answer stands
+                    yield gr.skip(), gr.skip()
+                    return
                 text = f"This takes more than {LIVE_PASSES} looks at each model. Press Run to begin; Stop ends it."
                 yield notice_html(text, "note"), gr.skip()
                 return
         except UserError as error:
+            self.told[session] = None
             yield notice_html(str(error)), gr.skip()
             return
         self.wanted[session] = wish
@@ -213,6 +219,7 @@ class _TryIt:
 
     def _forget(self, request: gr.Request) -> None:
         self.wanted.pop(str(request.session_hash), None)
+        self.told.pop(str(request.session_hash), None)
 
     def _show_kind(self, kind: str) -> Any:
         return [gr.update(visible=kind == of) for _, of in _KIND_CHOICES]
