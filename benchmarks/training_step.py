@@ -14,8 +14,8 @@ at 224 px, and at 32 px with patches of 4. Beside it, in the same run and in tur
 Every row is done once a round, right between two runs of the limit, and its ratio is to the mean of these two. Given
 are the median of the ratios with their quartiles, and the ratio of the shortest times, which a busy machine disturbs
 less. Bytes are those that autograd holds for backward passes at their peak within a step, the model's own tensors left
-out; they are compared with full tuning of the bare model, row (a). LoRA's folded weights, 21 MiB, are among them: their
-share falls with the batch. Times do not depend on the weights, which are random unless given.
+out; they are compared with full tuning of the bare model, row (a). LoRA's folded weights, 21 MiB, are among them, whose
+share falls with the batch (part `bytes`). Times do not depend on the weights, which are random unless given.
 """
 
 from __future__ import annotations
@@ -92,13 +92,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs=2, default=[8, 32], help="images at 224 px and at 32 px")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose names begin so; all by default")
-    parser.add_argument("--parts", nargs="+", default=["224", "32", "disk"])
+    parser.add_argument("--parts", nargs="+", default=["224", "32", "bytes", "disk"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} threads, float32, ViT-Ti, PGD-{STEPS}, epsilon 4/255\n")
     for size, patch, batch in ((224, 16, arguments.batch[0]), (32, 4, arguments.batch[1])):
         if str(size) in arguments.parts:
             steps(Setting(size, patch, batch, arguments.weights), arguments.repeat, tuple(arguments.only))
+    if "bytes" in arguments.parts:
+        saved_by_batch(arguments.weights)
     if "disk" in arguments.parts:
         disk()
 
@@ -167,14 +169,14 @@ def all_rows(setting: Setting) -> dict[str, Row]:
     return rows
 
 
-def limit_of(setting: Setting) -> Row:
-    """Return ``10 x (forward + input gradient) + (forward + backward of full tuning)`` of the bare model."""
+def limit_of(setting: Setting, passes: int = STEPS) -> Row:
+    """Return ``passes x (forward + input gradient) + (forward + backward of full tuning)`` of the bare model."""
     model = setting.load()
     images, labels = setting.draw()
 
     def run() -> None:
         model.requires_grad_(False)
-        for _ in range(STEPS):
+        for _ in range(passes):
             points = images.clone().requires_grad_(True)
             torch.autograd.grad(F.cross_entropy(model(points), labels, reduction="sum"), points)
         model.requires_grad_(True).zero_grad(set_to_none=True)
@@ -268,6 +270,23 @@ def peak_bytes(row: Row) -> int:
     with counter.counting():
         row.run()
     return counter.peak
+
+
+def saved_by_batch(weights: Path | None) -> None:
+    """Print the bytes by the size of the batch; one step of PGD stands for all, since each frees what it held."""
+    attack = PGD(steps=1, step_size=STEP_SIZE, keep="last")
+    methods = {"LoRA": rp.LoRA(r=8, components=COMPONENTS), "FullLoRA": rp.FullLoRA(r=8)}
+    print(f"## MiB that autograd holds at the peak of a step, goal {GOAL_BYTES} of full tuning of the bare model\n")
+    line("px", "batch", "(a) the limit", *(f"{name}, pgd_at (to (a))" for name in methods))
+    line(*["---"] * (3 + len(methods)))
+    for size, patch, batches in ((224, 16, (8, 32, 128)), (32, 4, (32, 128, 512))):
+        for batch in batches:
+            setting = Setting(size, patch, batch, weights)
+            bare = peak_bytes(limit_of(setting, passes=1))
+            peaks = [peak_bytes(ours(setting, method, PgdAt(attack))) for method in methods.values()]
+            found = (f"{peak / 2**20:.1f} ({peak / bare:.3f})" for peak in peaks)
+            line(str(size), str(batch), f"{bare / 2**20:.1f}", *found)
+    print(flush=True)
 
 
 def disk() -> None:

@@ -54,6 +54,14 @@ def test_what_is_reported_is_what_nothing_broke_beside_autoattack_too(make_recor
     assert (fields["autoattack_acc"], fields["reported"]) == ("37.50", "0.00")  # what it left, FGSM and PGD turned
 
 
+def test_a_search_of_which_some_images_were_spared_says_how_many_it_saw(make_record):
+    record = make_record()
+    about = {"threat": {"norm": "linf", "epsilon": 0.1}, "strength": 0.1}
+    found = Measurement("square@linf:0.1", "attack", "square", Rate(3, 8), (Rate(0, 2),) * 4, **about)
+    entry = robustbench_entry(dataclasses.replace(record, measurements=(*record.measurements, found)))
+    assert "worst case over FGSM, PGD, Square (on 8 images)." in entry.fields["footnote"]
+
+
 def test_an_epsilon_is_written_as_a_fraction(make_record):
     record = make_record()
     measurements = tuple(

@@ -13,8 +13,8 @@ from typing import Any
 from robustpeft.errors import UserError
 from robustpeft.records import AuditRecord, Measurement, Rate
 from robustpeft.report.headline import headline, publishable
-from robustpeft.report.wording import condition_name, data_text, interval_text, number_text
-from robustpeft.report.worst_case import MainThreat, attacks_at, main_threats, worst_case
+from robustpeft.report.wording import data_text, interval_text, number_text
+from robustpeft.report.worst_case import MainThreat, attack_names, attacks_at, main_threats, worst_case
 
 __all__ = ["RobustBenchEntry", "robustbench_entry"]
 
@@ -89,7 +89,7 @@ def _is_unreliable(record: AuditRecord) -> bool:
 
 
 def _footnote(record: AuditRecord, attacks: tuple[Measurement, ...], kept: Rate) -> str:
-    tried = ", ".join(dict.fromkeys(condition_name(measurement.name) for measurement in attacks))
+    tried = ", ".join(attack_names(record, attacks))
     tuned = record.subject.num_trained
     sentences = [
         f"Evaluated by robustpeft on {data_text(record.data)}: clean {interval_text(record['clean'].correct)}, robust "

@@ -15,6 +15,7 @@ from robustpeft.report.wording import condition_name, effort_text
 __all__ = [
     "MainThreat",
     "WorstCase",
+    "attack_names",
     "attacks_at",
     "main_threats",
     "only_beyond",
@@ -92,6 +93,15 @@ def withstood_by_class(record: AuditRecord, threat: MainThreat) -> tuple[Rate, .
         Rate(sum(r.id in kept for r in record.rows if r.label == label), sum(r.label == label for r in record.rows))
         for label in range(len(record.data.classes))
     )
+
+
+def attack_names(record: AuditRecord, attacks: Sequence[Measurement]) -> tuple[str, ...]:
+    """Return what these attacks are called, each name once, with the number of images where it was not tried on all."""
+    asked: dict[str, int] = {}
+    for measurement in attacks:
+        name = condition_name(measurement.name)
+        asked[name] = max(asked.get(name, 0), measurement.correct.n)
+    return tuple(name if n == record.data.n else f"{name} (on {n:,} images)" for name, n in asked.items())
 
 
 def only_beyond(record: AuditRecord, threat: MainThreat) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from robustpeft.records import AuditRecord, Rate
 from robustpeft.report.headline import headline, publishable
-from robustpeft.report.wording import condition_name, threat_text
-from robustpeft.report.worst_case import main_threats, worst_case
+from robustpeft.report.wording import threat_text
+from robustpeft.report.worst_case import attack_names, main_threats, worst_case
 
 __all__ = ["base_model", "card_metadata"]
 
@@ -74,7 +74,7 @@ def _results(record: AuditRecord) -> list[Any]:
         args = {
             "norm": threat.norm,
             "epsilon": threat.epsilon,
-            "attacks": list(dict.fromkeys(condition_name(measurement.name) for measurement in case.attacks)),
+            "attacks": list(attack_names(record, case.attacks)),
             "reading": "upper bound" if headline(record).kind == "upper_bound" else headline(record).kind,
         }
         name = f"Robust accuracy at {threat_text(threat.norm, threat.epsilon)}, at most{kept}"
