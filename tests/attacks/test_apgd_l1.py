@@ -31,6 +31,25 @@ def test_while_the_best_point_stays_the_step_shrinks_every_four_steps_to_a_tenth
     assert sizes == pytest.approx([2.0, 2.0] + [max(2.0 / 1.5**n, 0.2) for n in range(1, 11)])
 
 
+def test_a_step_goes_along_the_signs_of_the_largest_share_of_the_gradient_and_is_as_long_as_it_says():
+    images = GREY.repeat(3, 1, 1, 1)
+    target = Target(images, torch.zeros(3).long(), L1(2.0), Noise(0, torch.arange(3), "APGD"))
+    gradient = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
+    sizes, shares, numbers = torch.tensor([0.3, 0.6, 1.2]), torch.tensor([0.0, 0.1, 0.25]), [1, 5, 12]
+    state = dataclasses.replace(
+        APGD(steps=100).init(target), step=torch.ones(3).long(), points=images, step_size=sizes, share=shares
+    )
+    reply = Reply(images, torch.zeros(3, 2), torch.zeros(3), gradient.reshape(images.shape))
+    after = APGD(steps=100).update(target, state, reply)
+    wanted = torch.zeros(3, 48)
+    for row, (size, number) in enumerate(zip(sizes, numbers, strict=True)):
+        places = gradient[row].abs().topk(number).indices
+        wanted[row, places] = size / number * gradient[row, places].sign()
+    torch.testing.assert_close((after.points - images).flatten(1), wanted, rtol=0, atol=1e-6)
+    # Which is what a snapshot of it must hold.
+    assert after.tensors().keys() == state.tensors().keys()
+
+
 @pytest.mark.parametrize(("changed", "size"), [(19, 1.0), (18, 2.0)])
 def test_the_step_is_whole_again_when_the_best_point_has_become_sparser_by_more_than_a_twentieth(target, changed, size):
     points = GREY.clone()

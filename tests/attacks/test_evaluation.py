@@ -61,6 +61,20 @@ def test_a_targeted_loss_is_told_the_targets(model, points):
     assert not torch.equal(*found)
 
 
+def test_answers_are_looked_at_at_once_unless_somebody_else_keeps_watch(model, points):
+    def ailing(images):
+        return model(images) / 0
+
+    with pytest.raises(UserError, match="not finite"):
+        evaluate(ailing, points, LABELS)
+    for loss in (None, find_loss("margin")):
+        health = Health()
+        evaluate(ailing, points, LABELS, loss, health=health)
+        assert health.classes == 4  # so the labels need not be looked at again
+        with pytest.raises(UserError, match="not finite"):
+            health.settle()
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_health_remembers_the_first_ailment_and_says_it_when_asked(value, caplog):
     sound, ill, gradient = torch.zeros(2, 3), torch.tensor([[0.0] * 3, [0, value, 0]]), torch.ones(2, 3, 2, 2)

@@ -3,11 +3,13 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from robustpeft.attacks import AttackPlan, Driver, HardLabel, minimal_norms
 from robustpeft.attacks.evaluation import Reply
 from robustpeft.attacks.search import Search
-from robustpeft.types import L1, L2, Linf, UserError
+from robustpeft.attacks.target import Target
+from robustpeft.types import L1, L2, Linf, Noise, UserError
 
 SIDE = 4
 PIXELS = 3 * SIDE * SIDE
@@ -80,6 +82,7 @@ def test_more_queries_find_no_larger_ones(model, images, labels, threat):
 def test_the_predicted_class_is_all_it_is_told(model, images, labels, threat):
     one, other = (minimal_norms(m, images, labels, threat, HardLabel(queries=300)) for m in (model, Scrambled(model)))
     assert torch.equal(one, other)
+    assert HardLabel().course(2).labels_only
 
 
 def test_who_asks_for_labels_alone_gets_no_more():
@@ -167,9 +170,76 @@ def test_the_radius_never_grows_and_is_always_wrong(model, images, labels):
         assert (model(points).argmax(dim=1) != labels).all()
 
 
+def told(search, threat, images, answers):
+    """Return target and point of every look at one image, told each time: wrong (1) or right (0)."""
+    target = Target(images, torch.tensor([0]), threat, Noise(3, torch.tensor([7]), "s"))
+    state, looks = search.init(target), []
+    for step, wrong in enumerate(answers):
+        here = target.at(0, step)
+        points = search.propose(here, state).points
+        looks.append((here, points))
+        state = search.update(here, state, Reply(points, F.one_hot(torch.tensor([wrong]), 2).float()))
+    return looks
+
+
+@pytest.mark.parametrize(("threat", "looks"), [(Linf(0.1), 8), (L2(0.5), 10)], ids=str)
+def test_the_radius_is_halved_down_to_a_share_of_it(threat, looks):
+    black = torch.zeros(1, 3, 16, 16)  # no ray leaves the box
+    sizes = [points.norm() for _, points in told(HardLabel(), threat, black, [1] + [0] * 20)]
+    along = [float(size / sizes[0]) for size in sizes[1:]]
+    assert along[:looks] == pytest.approx([1 - 2.0**-k for k in range(1, looks + 1)])  # right everywhere
+    assert along[looks] != pytest.approx(1 - 2.0 ** -(looks + 1), abs=1e-5)
+    share = 1 / 200 if threat.norm == "linf" else 0.03 / 768**0.5  # of the radius, as is written at the top of the file
+    assert 2.0**-looks <= share < 2.0 ** -(looks - 1)
+
+
+def test_in_linf_the_blocks_of_every_level_are_apart_and_cover_the_image():
+    values, levels = 3 * 2 * 3, (1, 2, 4, 8, 16, 18)
+    looks = told(HardLabel(), Linf(0.1), torch.full((1, 3, 2, 3), 0.5), [1] + [0] * (8 + sum(levels) + 1))
+    assert (looks[0][1] == 1).all()
+    turned = iter([(points < 0.5).flatten() for _, points in looks[9:]])
+    for blocks in levels:
+        masks = torch.stack([next(turned) for _ in range(blocks)]).long()
+        assert masks.sum(0).tolist() == [1] * values
+        assert masks.argmax(0).tolist() == sorted(masks.argmax(0).tolist())  # in order, each without a gap
+        assert masks.sum(1).max() - masks.sum(1).min() <= 1
+    assert next(turned).all()  # and from the beginning
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_in_l2_the_ray_turns_towards_the_normal_by_half_as_much_each_time(side):
+    def unit(vector):
+        return vector / vector.norm()
+
+    def normal_by(looks, answers):
+        """Return the estimate of the normal from probes and their answers, 1 or -1."""
+        steps = torch.stack([unit(here.noise.normal((3, side, side), purpose=1)[0]) for here, _ in looks])
+        for step, (_, points) in zip(steps, looks, strict=True):
+            torch.testing.assert_close(points[0], (0.5 + radius * (best + 0.1 * step)).clamp(0, 1), rtol=0, atol=1e-6)
+        shares = torch.tensor(answers) - sum(answers) / len(answers)
+        return unit((shares[:, None, None, None] * steps).sum(0))
+
+    # Wrong at the start, right wherever it is halved; one of the 4 probes is wrong, so are 2 of the next 4 sqrt(2) = 5.
+    answers = [1] + [0] * 8 + [1, 0, 0, 0] + [0] * 5 + [0, 1, 0, 1, 0] + [0]
+    looks = told(HardLabel(probes=4), L2(0.5), torch.full((1, 3, side, side), 0.5), answers)
+    way = looks[0][1][0] - 0.5
+    best, radius = unit(way), way.norm()
+    normal = normal_by(looks[9:13], [1, -1, -1, -1])
+    for turn, (_, points) in enumerate(looks[13:18]):  # by 1, 1/2, ... 1/16, all in vain
+        wanted = (0.5 + radius * unit(best + 2.0**-turn * normal)).clamp(0, 1)
+        torch.testing.assert_close(points[0], wanted, rtol=0, atol=1e-6)
+    normal = normal_by(looks[18:23], [-1, 1, -1, 1, -1])
+    wanted = (0.5 + radius * unit(best + normal)).clamp(0, 1)
+    torch.testing.assert_close(looks[23][1][0], wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"queries": 0}, "queries must"), ({"restarts": 0}, "restarts must"), ({"probes": 1}, "probes")],
+    [
+        ({"queries": 0}, "queries must"),
+        ({"restarts": 0}, "restarts must"),
+        ({"probes": 1}, "probes must be at least 2: one answer has no mean to differ from; got 1"),
+    ],
 )
 def test_what_cannot_be_searched_is_refused(fields, message):
     with pytest.raises(UserError, match=message):

@@ -45,6 +45,17 @@ def test_each_image_has_a_loss_of_its_own(name):
         torch.testing.assert_close(find_loss(name)(logits[one], labels[one], targets[one]), together[one])
 
 
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+@pytest.mark.parametrize("scale", [1.0, 5.0])
+def test_ratios_by_hand_and_unchanged_by_scale_and_shift(scale, shift):
+    logits = scale * torch.tensor([[4.0, 7.0, 1.0, 2.0, -5.0], [9.0, 3.0, 0.0, -1.0, 8.0]]) + shift
+    labels, targets = torch.tensor([1, 4]), torch.tensor([2, 3])
+    ratio = torch.tensor([-(7 - 4) / (7 - 2), -(8 - 9) / (9 - 3)])
+    torch.testing.assert_close(find_loss("dlr")(logits, labels, targets), ratio)
+    towards = torch.tensor([-(7 - 1) / (7 - (2 + 1) / 2), -(8 - -1) / (9 - (3 + 0) / 2)])
+    torch.testing.assert_close(find_loss("targeted_dlr")(logits, labels, targets), towards)
+
+
 def test_a_margin_needs_two_classes():
     with pytest.raises(UserError, match="at least two classes"):
         margin(torch.zeros(2, 1), torch.tensor([0, 0]))

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from robustpeft.attacks import FAB, FMN, PGD, minimal_norms
+from robustpeft.attacks import FAB, FMN, PGD, margin, minimal_norms
 from robustpeft.attacks.autoattack import AutoAttack
+from robustpeft.attacks.minimal_norm import smallest_found
 from robustpeft.types import L2, Linf, UserError
 
 SEARCHES = [None, FMN(steps=40), FAB(steps=10), FAB(steps=10, restarts=2)]
@@ -106,6 +107,35 @@ def test_images_of_another_precision_are_measured_as_the_model_saw_them(images, 
 
 def test_no_images_have_no_norms(images, labels):
     assert minimal_norms(across, images[:0], labels[:0], Linf(0.1)).shape == (0,)
+    found = smallest_found(across, images[:0], labels[:0], Linf(0.1))
+    assert found.points.shape == found.clearest.shape == (0, 3, 2, 2)
+    assert found.inside.shape == (0,)
+    assert found.inside.dtype == torch.bool
+
+
+@pytest.mark.parametrize(("epsilon", "radius"), [(0.2, 0.1), (0.0, 0.5)])
+def test_random_starts_lie_at_half_of_epsilon_and_at_epsilon_0_at_half_of_1(labels, epsilon, radius):
+    images, seen = torch.full((4, 3, 2, 2), 0.5), []
+
+    def model(points):
+        seen.append(points.detach())
+        return across(points) + torch.tensor([100.0, 0.0])
+
+    minimal_norms(model, images, labels, Linf(epsilon), FAB(steps=1, restarts=2))
+    assert len(seen) == 1 + 2 + 2 + 1  # the clean images, each run's look for the gradient and for the label, and again
+    assert torch.equal(seen[1], images)
+    torch.testing.assert_close(Linf(1.0).size(seen[3] - images), torch.full((4,), radius))
+
+
+def test_points_and_the_clearest_are_those_of_the_norms(images, labels):
+    found = smallest_found(across, images, labels, Linf(0.12), FMN(steps=40))
+    torch.testing.assert_close(Linf(1.0).size(found.points - images), found.norms)
+    assert found.inside.tolist() == [True, True, False, True]  # 0.1, 0.05, 0.2 and 0 away
+    wrong = margin(across(found.clearest), labels) > 0
+    assert torch.equal(wrong, found.inside)
+    assert (Linf(1.0).size(found.clearest - images) <= 0.12 + 1e-6).all()
+    assert torch.equal(found.clearest[2], images[2])
+    assert (margin(across(found.clearest), labels) >= margin(across(found.points), labels))[found.inside].all()
 
 
 @pytest.mark.parametrize("attack", [PGD(), AutoAttack()], ids=lambda attack: type(attack).__name__)

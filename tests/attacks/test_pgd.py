@@ -38,22 +38,28 @@ def labels():
     return torch.tensor([0, 1, 2, 3, 0])
 
 
-def reference(model, images, labels, epsilon, steps, restarts, seed):
+def reference(model, images, labels, epsilon, steps, restarts, seed, *, momentum=0.0, targeted=False):
     """Return the best iterate of PGD under Linf, written down once more."""
     best, best_margin = images, torch.full((len(images),), -torch.inf)
-    for restart in range(restarts):
-        start = (Noise(seed, content_ids(images), "PGD", restart).uniform(images.shape[1:]) * 2 - 1) * epsilon
-        x = images + start
+    rows = torch.arange(len(images))
+    likely = model(images).scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)[:, :-1]  # wrong ones
+    tried = likely.shape[1] if targeted else 1
+    for run in range(restarts * tried):
+        start = (Noise(seed, content_ids(images), "PGD", run).uniform(images.shape[1:]) * 2 - 1) * epsilon
+        x, velocity = images + start, torch.zeros_like(images)
         for step in range(steps + 1):
             x = (images + (x - images).clamp(-epsilon, epsilon)).clamp(0, 1).requires_grad_()
             logits = model(x)
             others = logits.masked_fill(F.one_hot(labels, logits.shape[1]).bool(), -torch.inf)
-            now = (others.max(1).values - logits[torch.arange(len(x)), labels]).detach()
+            now = (others.max(1).values - logits[rows, labels]).detach()
             best = torch.where((now > best_margin)[:, None, None, None], x.detach(), best)
             best_margin = torch.maximum(now, best_margin)
             if step < steps:
-                (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), x)
-                x = x.detach() + 2.5 * epsilon / steps * gradient.sign()
+                loss = (logits[rows, likely[:, run % tried]] - logits[rows, labels]).sum()
+                loss = loss if targeted else F.cross_entropy(logits, labels, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, x)
+                velocity = momentum * velocity + gradient / gradient.abs().mean((1, 2, 3), keepdim=True)
+                x = x.detach() + 2.5 * epsilon / steps * velocity.sign()
     return best
 
 
@@ -61,6 +67,20 @@ def reference(model, images, labels, epsilon, steps, restarts, seed):
 def test_it_equals_the_loop_written_down_once_more_bit_for_bit(curved, images, labels, steps, restarts):
     found = PGD(steps=steps, restarts=restarts)(curved, images, labels, Linf(0.1), seed=5)
     assert torch.equal(found, reference(curved, images, labels, 0.1, steps, restarts, seed=5))
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_with_momentum_or_towards_every_wrong_class_it_equals_that_loop_too(
+    curved, images, labels, restarts, momentum, targeted
+):
+    attack = PGD(steps=6, restarts=restarts, momentum=momentum, loss="targeted_margin" if targeted else "cross_entropy")
+    wanted = reference(curved, images, labels, 0.1, 6, restarts, seed=5, momentum=momentum, targeted=targeted)
+    assert torch.equal(attack(curved, images, labels, Linf(0.1), seed=5), wanted)
+    if momentum:
+        plain = dataclasses.replace(attack, momentum=0.0)
+        assert not torch.equal(plain(curved, images, labels, Linf(0.1), seed=5), wanted)
 
 
 @given(st.integers(0, 10**6), st.floats(0.001, 0.6), st.sampled_from(["best", "last"]), st.booleans())
@@ -185,6 +205,9 @@ def test_the_loss_decides_where_it_goes(curved, images, labels):
         ({"step_size": float("inf")}, "step_size must be a finite number; got inf"),
         ({"keep": "final"}, "keep must be 'best' or 'last'; got 'final'"),
         ({"keep": "last", "restarts": 2}, "forgets every restart but one"),
+        ({"keep": "last", "loss": "targeted_margin"}, "forgets every restart but one"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\); got 1"),
+        ({"momentum": -0.1}, r"momentum must be in \[0, 1\); got -0.1"),
         ({"restarts": 2, "random_start": False}, "repeat the same search"),
     ],
 )
@@ -196,6 +219,7 @@ def test_hyper_parameters_that_mean_nothing_are_refused(fields, message):
 def test_a_step_size_in_units_of_255_is_refused_under_linf_but_may_be_large_in_l2(curved, images, labels):
     with pytest.raises(UserError, match=r"did you mean 2 / 255\?"):
         PGD(step_size=2)(curved, images, labels, Linf(8 / 255))
+    PGD(steps=1, step_size=1)(curved, images, labels, Linf(8 / 255))  # from black to white
     found = PGD(steps=2, step_size=2)(curved, images, labels, L2(3.0))
     assert L2(3.0).size(found - images).max() <= 3.0 + 1e-5
 

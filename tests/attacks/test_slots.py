@@ -1,13 +1,15 @@
 import dataclasses
+import types
 
 import pytest
 import torch
 
-from robustpeft.attacks import PGD, Course, Judge, Query, Search, State
+import robustpeft.attacks.slots as module
+from robustpeft.attacks import FAB, FGSM, PGD, Course, HardLabel, Judge, Query, Search, Square, State, Target
 from robustpeft.attacks.jobs import Job, Work
 from robustpeft.attacks.slots import Slots
 from robustpeft.errors import UserError
-from robustpeft.types import Linf
+from robustpeft.types import Linf, Noise
 
 HERE = Linf(0.1)
 
@@ -140,6 +142,66 @@ def test_what_the_judge_refutes_goes_on_and_has_the_judges_margin():
         assert -1.0 < each.row.margin < -0.9  # the clean image has -1, what the search saw is above 0
 
 
+def test_what_lies_inside_is_a_success_only_where_it_is_wrong():
+    _, found = run(work(Stroll(passes=6, inside=False), Brightness(1.0)), jobs(4))
+    assert all((each.row.broken, each.row.forwards) == (False, 6) for each in found.values())  # the judge is not asked
+
+
+SEARCHES = [
+    FGSM(),
+    PGD(steps=3, restarts=2, momentum=0.5, samples=2),
+    PGD(steps=3, loss="targeted_margin"),
+    PGD(steps=3, loss="kl"),
+    FAB(steps=3, restarts=2),
+    Square(queries=6, restarts=2),
+    HardLabel(queries=8, restarts=2),
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+@pytest.mark.parametrize("refuted", [False, True])
+def test_a_search_looks_where_it_does_without_slots_whatever_the_judge_refutes(curved, recorded, search, refuted):
+    model = curved().eval()
+    image = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(5))
+    clean = model(image[None])[0].detach()
+    label = int(clean.argsort()[-2 if refuted else -1])  # where it is wrong from the start, or stays right
+    threat = Linf(1e-5)
+    alone, in_slots = recorded(model), recorded(model)
+    target = Target(image[None], torch.tensor([label]), threat, Noise(5, torch.tensor([10]), "s"))
+    search.search(alone, target)
+    what = Work(
+        in_slots, Judge(lambda images: torch.eye(4)[[label]], 1), search, "s", "0.x@linf", threat, 5, 4, width=1
+    )
+    _, found = run(what, [Job(image, label, 10, clean)])
+    assert not any(each.row.broken for each in found.values())
+    asked_clean = search.course(4).needs_clean
+    assert len(alone.seen) - asked_clean == len(in_slots.seen)
+    for one, other in zip(alone.seen[asked_clean:], in_slots.seen, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_seconds_of_the_rows_are_those_of_passes_and_verdicts_and_shared_evenly(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def lasting(seconds, answer):
+        def view(images):
+            now[0] += seconds
+            return answer(images)
+
+        return view
+
+    search, wrong, right = Stroll(passes=6), Brightness(-1.0), Brightness(1.0)
+    for number, judged in ((1, False), (3, False), (3, True), (5, True)):
+        now[0] = 7.0
+        what = work(search, lasting(1.0, wrong if judged else right), judge=lasting(10.0, right))
+        _, found = run(what, jobs(number))
+        seconds = [each.row.seconds for each in found.values()]
+        assert sum(seconds) == pytest.approx(now[0] - 7.0, abs=1e-5)
+        if number <= 3:
+            assert seconds == pytest.approx([6 * (11 if judged else 1) / number] * number, abs=1e-5)
+
+
 def test_what_lies_outside_is_no_success_of_a_search_that_may_look_there():
     _, found = run(work(Stroll(passes=6, reach=0.3, inside=False), Brightness(-1.0)), jobs(4))
     assert not any(each.row.broken for each in found.values())
@@ -155,6 +217,15 @@ def test_idle_slots_mirror_one_that_is_busy():
     view = Brightness(1.0)
     run(work(Stroll(passes=4), view, width=4), jobs(1))
     assert len(view.seen) == 4
+    for points in view.seen:
+        assert torch.equal(points, points[:1].expand_as(points))
+
+
+def test_idle_slots_mirror_the_next_run_of_it_too(linear, recorded):
+    view = recorded(linear(torch.linspace(0.5, 1, 48)))
+    job = Job(torch.full((3, 4, 4), 0.5), 0, 10, torch.tensor([1.0, 0]))
+    run(work(PGD(steps=2, restarts=2), lambda images: view(images) + torch.tensor([99.0, 0]), width=4), [job])
+    assert len(view.seen) == 6
     for points in view.seen:
         assert torch.equal(points, points[:1].expand_as(points))
 

@@ -61,6 +61,13 @@ def test_a_window_lies_in_its_image_and_reaches_every_place_but_the_last():
     assert (counts - 1 / 6).abs().max() < 5 * math.sqrt(5 / 36 / 2000)
 
 
+def test_the_first_draw_is_of_the_row_and_the_second_of_the_column():
+    draws, side = torch.tensor([[0.0, 0.99], [0.5, 0.25], [0.99, 0.0]]), torch.tensor([3, 1, 2])
+    window = place(draws, side, 9, 7)
+    assert window.top.tolist() == [0, 4, 6]
+    assert window.left.tolist() == [3, 1, 0]
+
+
 def test_a_window_as_large_as_the_image_begins_at_its_corner():
     window = place(torch.tensor([[0.999, 0.999]]), torch.tensor([5]), 5, 8)
     assert (int(window.top), int(window.left)) == (0, 2)

@@ -30,8 +30,10 @@ def test_run_and_pass_can_be_one_for_all_or_one_each():
     assert each.runs.dtype == torch.int64
     for row, (run, step) in enumerate([(4, 3), (0, 0), (1, 7)]):
         one = here.at(run, step)
-        assert torch.equal(each.noise.bits((5,))[row], one.noise.bits((5,))[row])
-        assert here.at(run).noise.step == 0
+        wanted = Noise(5, torch.tensor([7, 8, 9]), "s", restart=run, step=step)
+        assert torch.equal(each.noise.bits((5,))[row], wanted.bits((5,))[row])
+        assert torch.equal(one.noise.bits((5,)), wanted.bits((5,)))
+        assert one.at(run).noise.step == 0
 
 
 def test_likely_wrong_classes_are_those_of_the_largest_clean_logits_but_for_the_label():
