@@ -180,6 +180,25 @@ def test_a_search_looks_where_it_does_without_slots_whatever_the_judge_refutes(c
         assert torch.equal(one, other)
 
 
+@dataclasses.dataclass(frozen=True)
+class Drift(Stroll):
+    """Draws where it ends."""
+
+    def propose(self, target, state):
+        assert target.images.shape == state.points.shape
+        return Query(self._moved(target))
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_an_end_that_is_drawn_is_the_one_it_has_without_slots(passes):
+    search, view = Drift(passes=passes, unseen_end=True), Brightness(1.0)
+    _, found = run(work(search, view, judge=Brightness(-1.0)), jobs(2))
+    images = torch.full((2, 3, 4, 4), 0.5)
+    ends = search.search(view, Target(images, torch.zeros(2).long(), HERE, Noise(5, torch.tensor([10, 11]), "s")))
+    for end, image in zip(ends, (10, 11), strict=True):
+        assert torch.equal(found[image, 0].point, end)
+
+
 def test_the_seconds_of_the_rows_are_those_of_passes_and_verdicts_and_shared_evenly(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
@@ -275,6 +294,31 @@ def test_the_last_look_of_all_needs_no_gradient():
     _, found = run(work(PGD(steps=4), view), jobs(3))
     assert len(backwards) == 4
     assert {(each.row.forwards, each.row.backwards) for each in found.values()} == {(5, 4)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wary(Stroll):
+    """Needs a gradient at first only, and goes elsewhere where it was told none."""
+
+    def course(self, classes):
+        return Course(self.passes, self.runs, gradients=1, loss="margin")
+
+    def propose(self, target, state):
+        return Query(state.points)
+
+    def update(self, target, state, reply):
+        points = self._moved(target) if reply.gradient is not None else target.images - 0.02
+        return Seen(step=state.step + 1, points=points)
+
+
+def test_whether_it_is_told_a_gradient_does_not_depend_on_its_company():
+    shown = {}
+    for number in (1, 3, 9):
+        _, found = run(work(Wary(passes=4, runs=2), Brightness(0.05)), jobs(number))
+        for key, each in found.items():
+            row = dataclasses.replace(each.row, seconds=0)
+            assert shown.setdefault(key, row) == row
+    assert {row.broken for row in shown.values()} == {True, False}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,13 @@ import sys
 import pytest
 import torch
 
-from robustpeft.attacks import PGD, AttackPlan, Driver
+from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
 from robustpeft.attacks.candidates import Candidates
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.records import read_ledger
 from robustpeft.types import Linf
 
+STAGES = ("0.fgsm", "1.pgd")
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
@@ -119,3 +120,22 @@ def test_of_candidates_the_very_points_that_broke_the_model_are_kept_and_told(li
     for image, _, point in told:
         assert torch.equal(point, points[image])
         assert torch.equal(kept_images[image], points[image])
+
+
+def test_where_no_images_are_to_be_kept_none_are_written(model, split, tmp_path):
+    findings = Driver(slots=4, directory=tmp_path).run(model, split, AttackPlan((FGSM(),), (Linf(0.006),)))
+    assert any(row.broken and row.stage != "clean" for row in findings.rows.values())
+    assert not list(tmp_path.glob("adversarial-*"))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_narrow_attacks_are_tried_on_the_chosen_images_alone(model, split, tmp_path, shards, kept):
+    plan = AttackPlan((FGSM(),), (Linf(0.003),), narrow=(PGD(steps=2),), narrow_images=5)
+    for shard in range(shards):
+        Driver(slots=4, directory=tmp_path, shard=(shard, shards)).run(model, split, plan)
+    tried = [{image for name, image, _ in kept(tmp_path) if name == stage + "@linf 0.003"} for stage in STAGES]
+    ids, correct = set(split.ids.tolist()), set(split.ids[:-2].tolist())
+    chosen = plan.images_of(1, split.labels, split.ids)
+    assert tried == [correct, correct & chosen]
+    assert len(chosen) == 5
+    assert plan.images_of(0, split.labels, split.ids) == ids

@@ -73,7 +73,7 @@ def _few(gradient: Tensor, share: Tensor) -> Tensor:
     """Return the signs of so large a share (b,) of the values, where the gradient is largest, over their number."""
     sizes = gradient.flatten(1).abs()
     values = sizes.shape[1]
-    place = ((1 - share) * values).clamp(0, values - 1).long()
+    place = ((1 - share) * values).clamp_max(values - 1).long()
     least = sizes.sort(dim=1).values.gather(1, place[:, None])
     signs = torch.where(sizes >= least, gradient.flatten(1).sign(), 0.0)
     return (signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)).reshape(gradient.shape)

@@ -219,7 +219,6 @@ def _turned(state: HardLabelState, over: Tensor) -> HardLabelState:
         phase=torch.where(over, _TRY, state.phase),
         trial=row_where(over, trial, state.trial),
         low=torch.where(over, 0.0, state.low),
-        high=torch.where(over, state.radius.clamp_max(1.0), state.high),
         turn=state.turn + over,
     )
 

@@ -166,8 +166,8 @@ class Slots:
         start = time.perf_counter()
         search, course = self.work.search, self._course
         carried = [job for job in (self._slots[source] for source in self._mirrors) if job is not None]
-        noise = self._noise(self._ids, [job.run for job in carried], [job.passes for job in carried])
-        here = dataclasses.replace(self._target, noise=noise)
+        runs, passes = [job.run for job in carried], [job.passes for job in carried]
+        here = dataclasses.replace(self._target, noise=self._noise(self._ids, runs, passes))
         query = search.propose(here, self._state)
         reply = evaluate(
             self.work.view,
@@ -184,7 +184,8 @@ class Slots:
             ),
         )
         self._state = search.update(here, self._state, reply.labels_alone() if course.labels_only else reply)
-        points, (wrong, margins, done) = self._look(here, reply.points, reply.logits)
+        after = here.at(tuple(runs), tuple(number + 1 for number in passes))
+        points, (wrong, margins, done) = self._look(after, reply.points, reply.logits)
         active = [(slot, job) for slot, job in enumerate(self._slots) if job is not None]
         seconds = (time.perf_counter() - start) / len(active)
         self.passes += 1

@@ -97,7 +97,7 @@ class Square(Search[SquareState]):
         in_l2 = threat.norm == "l2"
         top, left, rows, columns = threat.region(height, width)
         sides = window_sides(self.p_init, rows, columns, odd=in_l2)
-        tried = halvings(self.queries, self.rescaled, images.device)[(state.step - 1).clamp(0, self.queries - 1)]
+        tried = halvings(self.queries, self.rescaled, images.device)[(state.step - 1).clamp_min(0)]
         side = lookup(sides, images.device)[tried]
         draws = target.noise.uniform(((5 if in_l2 else 2) + channels,))
         sign = signs(draws[:, -channels:]).to(images.dtype)[:, :, None, None]
