@@ -11,9 +11,9 @@ from robustpeft.types import L1, Noise
 GREY = torch.full((1, 3, 4, 4), 0.5)
 
 
-def advanced(state, target, loss):
+def advanced(state, target, loss, steps=100):
     reply = Reply(state.points, torch.zeros(1, 2), torch.tensor([loss]), torch.ones_like(GREY))
-    return APGD(steps=100).update(target, state, reply)
+    return APGD(steps=steps).update(target, state, reply)
 
 
 @pytest.fixture
@@ -29,6 +29,15 @@ def test_while_the_best_point_stays_the_step_shrinks_every_four_steps_to_a_tenth
             sizes.append(float(state.step_size))
     # The start itself is sparser than all values, which is what the first check-point compares it with.
     assert sizes == pytest.approx([2.0, 2.0] + [max(2.0 / 1.5**n, 0.2) for n in range(1, 11)])
+
+
+@pytest.mark.parametrize("steps", [1, 10, 49])
+def test_with_fewer_than_50_steps_it_is_looked_at_after_every_one_but_the_first(target, steps):
+    state, sizes = APGD(steps=steps).init(target), []
+    for step in range(7):
+        state = advanced(state, target, -float(step), steps)
+        sizes.append(float(state.step_size))
+    assert sizes == pytest.approx([2.0, 2.0] + [2.0 / 1.5**n for n in range(1, 6)])
 
 
 def test_a_step_goes_along_the_signs_of_the_largest_share_of_the_gradient_and_is_as_long_as_it_says():

@@ -21,6 +21,12 @@ def test_one_image_outside_the_ball_is_enough(threat):
         check_within(IMAGES + 1.001 * threat.epsilon * direction, IMAGES, threat, "mine")
 
 
+def test_it_looks_at_one_image_too_and_none_is_within():
+    with pytest.raises(RuntimeError, match="mine left the ball"):
+        check_within(IMAGES[:1] + 0.2, IMAGES[:1], Linf(0.1), "mine")
+    check_within(IMAGES[:0], IMAGES[:0], Linf(0.1), "mine")
+
+
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
 def test_one_value_outside_the_box_is_enough(value):
     adversarial = IMAGES.clone()

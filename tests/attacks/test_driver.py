@@ -93,6 +93,7 @@ def test_what_is_misclassified_already_is_not_attacked_and_is_nobodys_success(mo
     assert [key for key in findings.rows if key[1] in wrong] == [("clean", image, 0) for image in wrong]
     for image in wrong:
         assert findings.clean(image).broken
+        assert (findings.clean(image).step, findings.clean(image).forwards) == (0, 1)
         assert findings.worst(image, 2) is None
     assert not findings.correct(wrong, None, 0).any()
 

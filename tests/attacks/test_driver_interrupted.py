@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
+from robustpeft.attacks import FAB, FGSM, PGD, AttackPlan, Driver, HardLabel
 from robustpeft.errors import UserError
 from robustpeft.records import read_ledger, read_parquet
 from robustpeft.types import L2, Linf
@@ -36,6 +36,27 @@ def test_a_run_that_is_stopped_at_any_pass_and_resumed_ends_the_same(
         if share == 1:  # 1 batch to recognise the model by, and 1 pass, which was not finished, again
             assert len(model.widths) <= passes + 1 + (stop >= 1)
     assert passes > 20
+
+
+SEARCHES = [PGD(steps=2, restarts=2, loss="targeted_margin"), FAB(steps=2), HardLabel(queries=20, probes=4)]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_whatever_a_search_remembers_is_saved_with_it(curved, split_of, tmp_path, search, killed, rows_of, kept):
+    model = curved()
+    split = split_of(model, images=5, wrong=0)
+    plan = AttackPlan((search,), (L2(0.004),))
+    rows = rows_of(Driver(slots=2).run(model, split, plan))
+    passes = len(model.widths)
+    for stop in (passes // 3, 2 * passes // 3):
+        model.widths, model.stop_at = [], stop
+        driver = Driver(slots=2, directory=tmp_path / f"{stop}", snapshot_share=1.0)
+        with pytest.raises(killed):
+            driver.run(model, split, plan)
+        model.stop_at = None
+        driver.run(model, split, plan)
+        assert kept(tmp_path / f"{stop}") == rows
+        assert len(model.widths) <= passes + 2
 
 
 def test_a_run_that_is_stopped_again_and_again_loses_nothing_and_repeats_one_pass_each_time(

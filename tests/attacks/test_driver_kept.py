@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
+from robustpeft.attacks.driver import default_slots, model_digest
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.errors import UserError
 from robustpeft.records import read_ledger
@@ -61,6 +62,17 @@ def test_observers_hear_how_far_it_is(model, split):
         assert point.shape == (3, 4, 4)
 
 
+def test_observers_hear_how_many_images_this_attack_has_left_whatever_others_broke(model, split):
+    heard = []
+    findings = Driver(slots=4, observer=heard.append).run(model, split, PLAN)
+    ids = split.ids.tolist()
+    begun = {(last.stage.attack, last.stage.threat): last.correct + last.broken for last in heard if last.ended}
+    for stage in findings.stages:
+        last = next(each for each in heard if each.ended and each.stage == stage)
+        assert last.correct == findings.correct(ids, stage.attack, stage.threat).sum()
+    assert begun[1, 0] == 12  # FGSM broke some of them before
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -95,6 +107,24 @@ def test_of_every_image_only_what_is_nearer_than_before_is_kept(curved, split_of
         inside = {0, 1} if threat == 1 else {threat}
         shown = any(own == image and where in inside for own, _, where in kept)
         assert shown == (first.worst(image, threat) is not None)
+
+
+def test_processes_that_share_a_directory_keep_images_under_names_of_their_own(model, split, tmp_path):
+    for shard in range(2):
+        Driver(slots=4, directory=tmp_path, shard=(shard, 2), keep_images="all").run(model, split, ONE)
+    assert {path.name.split("-")[1] for path in tmp_path.glob("adversarial-*")} == {"0", "1"}
+
+
+def test_the_first_line_says_what_is_attacked_and_how(model, split, tmp_path):
+    """Other versions read it, to go on or to check a report: its words are a format."""
+    plan = AttackPlan((PGD(steps=1),), (Linf(0.003), L2(0.02)), seed=3)
+    Driver(directory=tmp_path).run(model, split, plan)
+    header = read_ledger(tmp_path)[0]
+    assert header.keys() == {"format", "model", "data", "plan", "slots"}
+    assert (header["model"], header["data"]) == (model_digest(model), split.digest)
+    assert header["plan"]["threats"] == [{"norm": "linf", "epsilon": 0.003}, {"norm": "l2", "epsilon": 0.02}]
+    assert header["plan"]["seed"] == 3
+    assert header["slots"] == default_slots(split.images) == 64
 
 
 def test_a_seal_stands_in_the_first_line_before_any_attack(curved, split_of, tmp_path):

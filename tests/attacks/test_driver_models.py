@@ -79,7 +79,9 @@ def test_no_image_is_an_error_but_a_shard_may_have_none(model, split, tmp_path):
     with pytest.raises(UserError, match="no images"):
         Driver().run(model, split.subset(torch.zeros(0, dtype=torch.int64)), ONE)
     one = split.subset(torch.tensor([0]))  # id 1000
-    assert Driver(shard=(1, 2)).run(model, one, ONE).rows == {}
+    for directory in (None, tmp_path):
+        nothing = Driver(directory=directory, shard=(1, 2)).run(model, one, ONE)
+        assert (nothing.plan, nothing.stages, nothing.rows) == (ONE, (), {})
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

@@ -120,6 +120,8 @@ def test_labels_and_losses_must_fit_the_classes():
         check_classes(torch.zeros(3, 2), LABELS, None)
     with pytest.raises(UserError, match="DLR needs at least 3 classes; the model has 2"):
         check_classes(torch.zeros(2, 2), LABELS[:2], find_loss("dlr"))
+    with pytest.raises(UserError, match=r"labels must be in \[0, 1\)"):  # nobody has looked at them before
+        check_classes(torch.zeros(3, 1), LABELS, None, Health())
 
 
 @pytest.mark.parametrize("view", [lambda x: x.detach().flatten(1), lambda x: torch.ones(3, 4)])

@@ -89,6 +89,7 @@ def test_who_asks_for_labels_alone_gets_no_more():
     logits = torch.tensor([[0.1, 3.0, 2.0], [5.0, 5.0, 1.0]])
     reply = Reply(torch.zeros(2, 3, 1, 1), logits, torch.ones(2), torch.ones(2, 3, 1, 1)).labels_alone()
     assert reply.logits.tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert torch.equal(reply.points, torch.zeros(2, 3, 1, 1))
     assert reply.loss is None
     assert reply.gradient is None
 
@@ -244,6 +245,10 @@ def test_in_l2_the_ray_turns_towards_the_normal_by_half_as_much_each_time(side):
 def test_what_cannot_be_searched_is_refused(fields, message):
     with pytest.raises(UserError, match=message):
         HardLabel(**fields)
+
+
+def test_two_probes_are_enough():
+    assert HardLabel(probes=2).probes == 2
 
 
 def test_other_norms_are_refused(model, images, labels):

@@ -138,6 +138,19 @@ def test_in_float32_with_many_pixels_it_stays_in_the_box_and_reaches_the_plane(n
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_in_float32_it_reaches_the_plane_though_next_to_nothing_moves_on(norm):
+    """Where the large ones have stopped at an edge, what is left is rounding, divided by the small ones' pace."""
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn(4000, 6, generator=generator) * 10 ** (-8 * torch.rand(4000, 6, generator=generator))
+    points = torch.rand(4000, 6, generator=generator)
+    stopped = torch.rand(4000, 6, generator=generator) < 0.6
+    offset = (weights.abs() * torch.where(weights > 0, points, 1 - points) * stopped).sum(1)
+    way = to_hyperplane(points, weights, offset, norm)
+    missed = ((weights.double() * way.double()).sum(1) + offset.double()).abs()
+    assert (missed <= 1e-6 * weights.abs().amax(1)).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_each_row_is_by_itself(norm):
     points, weights, offset = draw(3, rows=5)
     together = to_hyperplane(points, weights, offset, norm)

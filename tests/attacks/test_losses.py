@@ -56,6 +56,12 @@ def test_ratios_by_hand_and_unchanged_by_scale_and_shift(scale, shift):
     torch.testing.assert_close(find_loss("targeted_dlr")(logits, labels, targets), towards)
 
 
+@pytest.mark.parametrize("name", ["dlr", "targeted_dlr"])
+def test_a_ratio_keeps_its_sign_where_the_largest_logits_are_equal(name):
+    logits, label, target = torch.tensor([[5.0, 5.0, 5.0, 5.0, 2.0]]), torch.tensor([4]), torch.tensor([0])
+    torch.testing.assert_close(find_loss(name)(logits, label, target), torch.tensor([3e12]))
+
+
 def test_a_margin_needs_two_classes():
     with pytest.raises(UserError, match="at least two classes"):
         margin(torch.zeros(2, 1), torch.tensor([0, 0]))

@@ -145,6 +145,7 @@ def test_nobody_is_told_of_the_second_search_and_no_sibling_is_asked(sample_of):
 def test_a_ledger_of_another_precision_is_refused_and_float32_is_as_ever(high, tmp_path, curved, split_of):
     model, split = high
     dataclasses.replace(LOW, directory=tmp_path).run(model, split, PLAN)
+    assert read_ledger(tmp_path)[0]["precision"] == "bfloat16"
     with pytest.raises(UserError, match=r"other work|another"):
         Driver(slots=4, directory=tmp_path).run(model, split, PLAN)
     inner = curved()

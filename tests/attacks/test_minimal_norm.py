@@ -3,7 +3,7 @@ import torch
 
 from robustpeft.attacks import FAB, FMN, PGD, margin, minimal_norms
 from robustpeft.attacks.autoattack import AutoAttack
-from robustpeft.attacks.minimal_norm import smallest_found
+from robustpeft.attacks.minimal_norm import _Watched, smallest_found
 from robustpeft.types import L2, Linf, UserError
 
 SEARCHES = [None, FMN(steps=40), FAB(steps=10), FAB(steps=10, restarts=2)]
@@ -136,6 +136,15 @@ def test_points_and_the_clearest_are_those_of_the_norms(images, labels):
     assert (Linf(1.0).size(found.clearest - images) <= 0.12 + 1e-6).all()
     assert torch.equal(found.clearest[2], images[2])
     assert (margin(across(found.clearest), labels) >= margin(across(found.points), labels))[found.inside].all()
+
+
+@pytest.mark.parametrize(("epsilon", "inside"), [(0.25, True), (0.2499, False)])
+def test_a_point_on_the_edge_of_the_ball_is_inside(labels, epsilon, inside):
+    images = torch.full((4, 3, 2, 2), 0.5)
+    watched = _Watched(across, images, labels, Linf(epsilon))
+    watched(images + 0.25)
+    assert (watched.margins > 0).tolist() == [inside] * 4
+    assert torch.equal(watched.clearest, images + 0.25 * inside)
 
 
 @pytest.mark.parametrize("attack", [PGD(), AutoAttack()], ids=lambda attack: type(attack).__name__)

@@ -199,6 +199,7 @@ def test_the_loss_decides_where_it_goes(curved, images, labels):
     [
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"restarts": 0}, "restarts must be at least 1; got 0"),
+        ({"samples": 0}, "samples must be at least 1; got 0"),
         ({"step_size": 0.0}, "step_size must be above 0, in pixel units"),
         ({"step_size": -0.1}, "step_size must be above 0, in pixel units"),
         ({"step_size": float("nan")}, "step_size must be a finite number; got nan"),

@@ -36,6 +36,18 @@ def test_the_best_is_the_point_of_the_largest_margin_per_image():
     assert best.margins.tolist() == [2.0, 3.0]
 
 
+def test_of_equal_margins_the_first_one_seen_is_kept():
+    here = target()
+    best = offer(here, Course(2), (0.01, [[1.0, 3], [3, 1]]), (0.02, [[1.0, 3], [3, 1]]))
+    torch.testing.assert_close(best.images, here.images + 0.01)
+
+
+@pytest.mark.parametrize(("every", "wanted"), [(1, "0123"), (2, "02"), (3, "03")])
+def test_the_first_so_many_passes_need_a_gradient_or_every_so_many_of_them(every, wanted):
+    course = Course(7, gradients=4, every=every)
+    assert [number for number in range(7) if course.needs_gradient(number)] == [int(number) for number in wanted]
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_what_lies_outside_is_not_best_for_a_search_that_may_look_there(inside):
     here = target()

@@ -346,6 +346,31 @@ def test_those_who_want_gradients_in_every_other_pass_take_them_together(number)
     assert len(backwards) == slots.passes // 2
 
 
+@dataclasses.dataclass(frozen=True)
+class InStep(Alternate):
+    """Looks whether the others are in step with it."""
+
+    def propose(self, target, state):
+        assert len({step % 2 for step in target.noise.step}) == 1
+        return super().propose(target, state)
+
+
+@pytest.mark.parametrize("passes", [5, 40])  # after 5 passes all slots are free, and the next gradient is due at once
+@pytest.mark.parametrize("width", [1, 3])
+def test_in_step_with_those_who_left_early_nobody_is_forgotten(passes, width):
+    view = Brightness(above=0.09)
+    what = work(InStep(passes, runs=2), lambda x: view(x) + 0 * x.sum((1, 2, 3))[:, None], width=width)
+    alone = [run(what, [job])[1] for job in jobs(7)]
+    _, found = run(what, jobs(7))
+    assert found.keys() == {key for each in alone for key in each}
+    for each in alone:
+        for key, wanted in each.items():
+            assert dataclasses.replace(found[key].row, seconds=0) == dataclasses.replace(wanted.row, seconds=0)
+    assert {image for image, _ in found} == set(range(10, 17))
+    if passes > 5:
+        assert len({each.row.step for each in found.values() if each.row.broken}) > 2
+
+
 def test_a_job_out_of_step_waits_for_its_turn():
     view = Brightness(above=9.0)
     left = []

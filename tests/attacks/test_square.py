@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustpeft.attacks import Square, margin
-from robustpeft.attacks.evaluation import evaluate
+from robustpeft.attacks.evaluation import Reply, evaluate
 from robustpeft.attacks.target import Target
 from robustpeft.types import L2, Linf, Noise, Patch, UserError
 
@@ -141,6 +141,17 @@ def test_the_best_margin_never_gets_worse_and_belongs_to_the_best_point(curved, 
         changed += int((margins > previous).sum())
         previous = after.margins
     assert 30 < changed < 6 * 61
+
+
+def test_a_try_that_is_no_better_is_not_kept(target):
+    search, logits = Square(queries=9), torch.zeros(6, 5)
+    state = search.init(target.at(0))
+    first = state.best
+    for step in range(5):
+        points = search.propose(target.at(0, step), state).points
+        state = search.update(target.at(0, step), state, Reply(points, logits))
+    assert not torch.equal(points, first)
+    assert torch.equal(state.best, first)
 
 
 def test_first_come_the_stripes(curved, images, labels):
