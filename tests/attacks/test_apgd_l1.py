@@ -21,6 +21,11 @@ def target():
     return Target(GREY, torch.tensor([0]), L1(2.0), Noise(0, torch.tensor([0]), "APGD"))
 
 
+def test_it_starts_at_the_image_plus_one_normal_number_per_value_brought_into_the_ball(target):
+    wanted = target.within(GREY + target.noise.normal((3, 4, 4)))
+    assert torch.equal(APGD().init(target).points, wanted)
+
+
 def test_while_the_best_point_stays_the_step_shrinks_every_four_steps_to_a_tenth_of_epsilon(target):
     state, sizes = APGD(steps=100).init(target), []
     for step in range(45):

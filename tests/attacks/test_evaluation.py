@@ -124,7 +124,14 @@ def test_labels_and_losses_must_fit_the_classes():
         check_classes(torch.zeros(3, 1), LABELS, None, Health())
 
 
-@pytest.mark.parametrize("view", [lambda x: x.detach().flatten(1), lambda x: torch.ones(3, 4)])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.detach().flatten(1),
+        lambda x: torch.ones(3, 4),
+        lambda x: 2 * torch.ones(3, 4, requires_grad=True),  # a graph without the images
+    ],
+)
 def test_a_model_without_gradient_is_refused(points, view):
     with pytest.raises(UserError, match="no gradient back to the images"):
         evaluate(view, points, LABELS, find_loss("cross_entropy"))

@@ -45,6 +45,15 @@ def test_correct_is_correct_clean_and_under_the_attack(findings):
     assert held == [[str(image) in yes[number].split() for image in ids] for number in range(9)]
 
 
+def test_an_image_found_against_another_model_counts_within_every_larger_ball_of_its_norm(findings):
+    findings.add([row(4, "sibling@linf 0.2", broken=True), row(3, "sibling@l2 0.1", broken=True)])
+    findings.add([row(2, "sibling@linf 0.1", broken=True), row(1, "sibling@linf 0.1")])
+    yes = {1: [], 2: [0, 2], 3: [1], 4: [2]}
+    assert {i: [t for t in range(3) if findings.candidate(i, t) is not None] for i in (1, 2, 3, 4)} == yes
+    assert findings.worst(4, 2).stage == "sibling@linf 0.2"
+    assert findings.broke(4, 0, 2) == findings.broke(4, 1, 2) == findings.worst(4, 2)
+
+
 def test_runs_are_counted_in_order(findings):
     stage = "1.pgd@l2 0.1"
     assert [findings.runs_done(image, stage, 2) for image in (3, 4, 1)] == [2, 1, 0]

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from robustpeft.attacks import FGSM, PGD, margin
+from robustpeft.attacks import FGSM, PGD, Target, margin
 from robustpeft.types import L2, Linf, Noise, UserError, content_ids
 
 
@@ -192,6 +192,18 @@ def test_the_default_step_size_crosses_the_ball(linear_task):
 def test_the_loss_decides_where_it_goes(curved, images, labels):
     by_margin = PGD(steps=3, loss="margin", keep="last")(curved, images, labels, Linf(0.1))
     assert not torch.equal(by_margin, PGD(steps=3, keep="last")(curved, images, labels, Linf(0.1)))
+
+
+@pytest.mark.parametrize(("classes", "tried"), [(2, 1), (5, 4), (10, 9), (12, 9)])
+def test_every_restart_goes_towards_the_nine_likeliest_wrong_classes_once_each(images, labels, classes, tried):
+    attack, labels = PGD(steps=1, restarts=2, loss="targeted_margin"), labels % 2
+    assert attack.course(classes).runs == 2 * tried
+    assert PGD(restarts=2).course(classes).runs == 2
+    clean = torch.randn(5, classes, generator=torch.Generator().manual_seed(0))
+    target = Target(images, labels, Linf(0.1), Noise(0, torch.arange(5), "PGD"), clean)
+    likely = clean.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)[:, :tried]
+    found = torch.stack([attack.init(target.at(run)).targets for run in range(2 * tried)], dim=1)
+    assert torch.equal(found, likely.repeat(1, 2))
 
 
 @pytest.mark.parametrize(
