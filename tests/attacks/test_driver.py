@@ -204,6 +204,12 @@ def test_at_epsilon_zero_nothing_is_tried_and_clean_accuracy_stays(model, split)
     assert {stage for stage, _, _ in findings.rows} == {"clean", "0.fgsm@linf 0.003"}
 
 
+@pytest.mark.parametrize(("precision", "said"), [("float32", None), ("bf16", "bfloat16")])
+def test_the_first_line_of_the_ledger_says_if_the_search_was_in_low_precision(model, split, tmp_path, precision, said):
+    Driver(slots=4, directory=tmp_path, precision=precision).run(model, split, AttackPlan((FGSM(),), (Linf(0.003),)))
+    assert read_ledger(tmp_path)[0].get("precision") == said
+
+
 # What it costs.
 
 

@@ -240,6 +240,11 @@ def test_idle_slots_mirror_one_that_is_busy():
         assert torch.equal(points, points[:1].expand_as(points))
 
 
+def test_gradients_that_vanish_are_said_once_a_stage(caplog):
+    run(work(PGD(steps=4), lambda images: 0 * images.flatten(1)[:, :2] + torch.tensor([1.0, 0])), jobs(5))
+    assert caplog.text.count("a gradient of exactly 0") == 1
+
+
 def test_idle_slots_mirror_the_next_run_of_it_too(linear, recorded):
     view = recorded(linear(torch.linspace(0.5, 1, 48)))
     job = Job(torch.full((3, 4, 4), 0.5), 0, 10, torch.tensor([1.0, 0]))
@@ -307,7 +312,7 @@ class Wary(Stroll):
         return Query(state.points)
 
     def update(self, target, state, reply):
-        points = self._moved(target) if reply.gradient is not None else target.images - 0.02
+        points = self._moved(target) if reply.gradient is not None else target.images + 0.06
         return Seen(step=state.step + 1, points=points)
 
 

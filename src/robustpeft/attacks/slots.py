@@ -212,7 +212,10 @@ class Slots:
             self.report(ended)
 
     def _look(self, here: Target, points: Tensor, logits: Tensor) -> tuple[Tensor, list[list[float]]]:
-        """Return points, and for all slots: wrong there (1) or not (0), by how much, and is the run over (1) or not."""
+        """Return points, and for all slots: wrong there (1) or not (0), by how much, and is the run over (1) or not.
+
+        `here` is after the pass, in which an end nobody has seen is drawn.
+        """
         assert self._state is not None
         margins = margin(logits, here.labels)
         wrong = logits.argmax(dim=1) != here.labels
