@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import robustpeft.attacks.slots as module
-from robustpeft.attacks import FAB, FGSM, PGD, Course, HardLabel, Judge, Query, Search, Square, State, Target
+from robustpeft.attacks import APGD, FAB, FGSM, FMN, PGD, Course, HardLabel, Judge, Query, Search, Square, State, Target
 from robustpeft.attacks.jobs import Job, Work
 from robustpeft.attacks.slots import Slots
 from robustpeft.errors import UserError
@@ -152,7 +152,9 @@ SEARCHES = [
     PGD(steps=3, restarts=2, momentum=0.5, samples=2),
     PGD(steps=3, loss="targeted_margin"),
     PGD(steps=3, loss="kl"),
+    APGD(steps=3),
     FAB(steps=3, restarts=2),
+    FMN(steps=3),
     Square(queries=6, restarts=2),
     HardLabel(queries=8, restarts=2),
 ]

@@ -53,6 +53,14 @@ def test_every_pixel_of_a_patch_is_tried_also_the_last_row_and_column():
     assert tried.sum() == tried[top:, left:].sum() == 4000
 
 
+@pytest.mark.parametrize("threat", [Patch(0.3, share=0.1), L1(12.0)], ids=str)
+def test_the_first_point_is_within_the_threat_and_spends_it(threat):
+    images = torch.full((4, 3, 20, 20), 0.5)
+    target = Target(images, torch.zeros(4).long(), threat, Noise(0, torch.arange(4), "square"))
+    sizes = threat.size(Square().init(target).best - images)
+    torch.testing.assert_close(sizes, torch.full((4,), threat.epsilon))
+
+
 def test_in_l1_it_stays_within_the_ball(linear):
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(6, 3, 20, 20, generator=generator)
