@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from robustpeft.attacks import PGD
+from robustpeft.backbones import Backbone
 from robustpeft.objectives import PgdAt
 from robustpeft.pet import LoRA
-from robustpeft.study import dump_recipe, read_recipe, shipped_recipes
+from robustpeft.study import Recipe, dump_recipe, read_recipe, shipped_recipes
+from robustpeft.study.recipe import with_settings
 
 NAMES = sorted(shipped_recipes())
 
@@ -62,6 +64,14 @@ def test_the_order_of_overrides_does_not_matter(turned: bool) -> None:
     assert isinstance(recipe.objective, PgdAt)
     assert isinstance(recipe.objective.attack, PGD)
     assert recipe.objective.attack.steps == 7
+
+
+def test_another_network_sees_the_images_as_the_recipe_does_but_keeps_no_weights_of_the_former() -> None:
+    said = ["backbone.weights=W", "backbone.mean=[0.1, 0.1, 0.1]"]
+    before = with_settings(read_recipe("fulllora-cifar10", said), {"backbone.num_classes": 7}).backbone
+    after = with_settings(Recipe(backbone=before), {"backbone.name": "vit_tiny_patch16_224"}).backbone
+    assert (before.image_size, before.patch_size, before.weights, before.num_classes) == (32, 4, "W", 7)
+    assert after == Backbone("vit_tiny_patch16_224", image_size=32, patch_size=4)
 
 
 def test_of_one_override_given_twice_the_last_counts() -> None:

@@ -25,6 +25,8 @@ from robustpeft.types import Linf, Threat, from_plain, to_plain
 
 __all__ = ["Recipe", "blanks", "dump_recipe", "read_recipe", "read_setting", "shipped_recipes", "with_settings"]
 
+_OF_THE_TASK = {"backbone": ("image_size", "patch_size", "seed")}  # fields that another name does not take along
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -139,7 +141,7 @@ def read_setting(text: str) -> tuple[str, Any]:
 
 
 def _set(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
-    """Set one dotted key; naming another entry of an axis drops the fields of the former one."""
+    """Set one dotted key; naming another entry of an axis drops the fields that belonged to the former one."""
     *parents, leaf = key.split(".")
     here: Any = plain
     for parent in parents:
@@ -148,7 +150,9 @@ def _set(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
         raise UserError(f"{said!r}: {'.'.join(parents)} is not a mapping")
     tag = _tag(parents[-1]) if parents else None
     if leaf == tag and here.get(leaf) not in (None, value):
+        kept = {field: here[field] for field in _OF_THE_TASK.get(parents[-1], ()) if field in here}
         here.clear()
+        here.update(kept)
     here[leaf] = value
 
 
