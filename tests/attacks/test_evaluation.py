@@ -75,7 +75,7 @@ def test_answers_are_looked_at_at_once_unless_somebody_else_keeps_watch(model, p
             health.settle()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_health_remembers_the_first_ailment_and_says_it_when_asked(value, caplog):
     sound, ill, gradient = torch.zeros(2, 3), torch.tensor([[0.0] * 3, [0, value, 0]]), torch.ones(2, 3, 2, 2)
     for watched, sentence in (((ill, gradient), "logits"), ((sound, gradient * value), "gradient at the images")):
@@ -89,6 +89,7 @@ def test_health_remembers_the_first_ailment_and_says_it_when_asked(value, caplog
         with pytest.raises(UserError, match=f"{sentence}.* not finite"):
             health.settle()
     assert int(Health().ailment) == 0
+    Health().settle()  # nobody has answered yet
     assert caplog.text == ""
 
 
@@ -97,6 +98,8 @@ def test_gradients_that_vanish_are_counted_and_said(caplog):
     for zeros in (1, 2, 0):
         gradient = torch.ones(3, 3, 2, 2)
         gradient[:zeros] = 0
+        gradient[2, 0] = -torch.arange(4.0).reshape(2, 2)  # its values are not above 0
+        gradient[2, 1:] = 0
         health.watch(torch.zeros(3, 4), gradient)
     health.settle()
     assert "2 of 3 images have a gradient of exactly 0" in caplog.text

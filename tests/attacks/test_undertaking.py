@@ -139,3 +139,13 @@ def test_narrow_attacks_are_tried_on_the_chosen_images_alone(model, split, tmp_p
     assert tried == [correct, correct & chosen]
     assert len(chosen) == 5
     assert plan.images_of(0, split.labels, split.ids) == ids
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_what_holds_was_tried_towards_every_wrong_class(curved, split_of, classes):
+    model = curved(classes=classes)
+    split = split_of(model, classes=classes)
+    plan = AttackPlan((PGD(steps=1, restarts=2, loss="targeted_margin"),), (Linf(1e-6),))
+    findings = Driver(slots=4).run(model, split, plan)
+    runs = {(image, run) for stage, image, run in findings.rows if stage != "clean"}
+    assert runs == {(image, run) for image in split.ids.tolist()[:-2] for run in range(2 * (classes - 1))}
