@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
+from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver, margin
 from robustpeft.attacks.candidates import Candidates
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.records import read_ledger
@@ -120,6 +120,15 @@ def test_of_candidates_the_very_points_that_broke_the_model_are_kept_and_told(li
     for image, _, point in told:
         assert torch.equal(point, points[image])
         assert torch.equal(kept_images[image], points[image])
+
+
+def test_the_rows_of_clean_images_say_what_the_model_answered(model, split):
+    findings = Driver(slots=4).run(model, split, AttackPlan((FGSM(),), (Linf(1e-6),)))
+    rows, logits = [findings.clean(image) for image in split.ids.tolist()], model.eval()(split.images).detach()
+    assert [row.prediction for row in rows] == logits.argmax(1).tolist()
+    assert [row.margin for row in rows] == pytest.approx(margin(logits, split.labels).tolist(), abs=1e-5)
+    assert [row.broken for row in rows] == [False] * 12 + [True] * 2
+    assert {(row.run, row.step, row.forwards, row.backwards) for row in rows} == {(0, 0, 1, 0)}
 
 
 def test_where_no_images_are_to_be_kept_none_are_written(model, split, tmp_path):
