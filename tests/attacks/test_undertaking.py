@@ -131,6 +131,20 @@ def test_the_rows_of_clean_images_say_what_the_model_answered(model, split):
     assert {(row.run, row.step, row.forwards, row.backwards) for row in rows} == {(0, 0, 1, 0)}
 
 
+@pytest.mark.parametrize("seed", [0, 8])
+def test_it_finds_what_the_attack_called_by_itself_finds(curved, split_of, seed):
+    model, found = curved(), {}
+    split = split_of(model, images=6, wrong=0)
+    attack, threat = PGD(steps=2, keep="last"), Linf(0.01)
+    driver = Driver(slots=6, on_found=lambda image, stage, point: found.update({image: point}))
+    driver.run(model, split, AttackPlan((attack,), (threat,), seed=seed))
+    points = attack(model, split.images, split.labels, threat, seed=seed, ids=split.ids)
+    wrong = model.eval()(points).argmax(1) != split.labels
+    assert found.keys() == set(split.ids[wrong].tolist()) != set()
+    for image, point in zip(split.ids[wrong].tolist(), points[wrong], strict=True):
+        assert torch.equal(found[image], point)
+
+
 def test_where_no_images_are_to_be_kept_none_are_written(model, split, tmp_path):
     findings = Driver(slots=4, directory=tmp_path).run(model, split, AttackPlan((FGSM(),), (Linf(0.006),)))
     assert any(row.broken and row.stage != "clean" for row in findings.rows.values())
