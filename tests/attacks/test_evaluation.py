@@ -53,6 +53,12 @@ def test_samples_are_averaged(model, points):
     assert next(shifts, None) is None
 
 
+@pytest.mark.parametrize("loss", [None, "margin"])
+def test_the_model_is_asked_once_unless_more_samples_are_wanted(model, points, loss):
+    evaluate(model, points, LABELS, loss and find_loss(loss))
+    assert model.widths == [3]
+
+
 def test_a_targeted_loss_is_told_the_targets(model, points):
     found = [
         evaluate(model, points, LABELS, find_loss("targeted_margin"), targets=torch.full((3,), target)).loss
