@@ -133,6 +133,11 @@ def test_labels_and_losses_must_fit_the_classes():
         check_classes(torch.zeros(3, 1), LABELS, None, Health())
 
 
+def test_a_loss_that_means_nothing_for_so_few_classes_is_refused_when_asked_for(model, points):
+    with pytest.raises(UserError, match="DLR needs at least 3 classes; the model has 2"):
+        evaluate(lambda x: model(x)[:, :2], points, LABELS % 2, find_loss("dlr"))
+
+
 @pytest.mark.parametrize(
     "view",
     [

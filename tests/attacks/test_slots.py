@@ -131,6 +131,23 @@ def test_a_run_that_has_nothing_left_to_do_ends_there():
     assert {each.row.forwards for each in found.values()} == {2}
 
 
+@dataclasses.dataclass(frozen=True)
+class Uneven(Stroll):
+    """Is over after 2 to 6 passes, by the id of the image."""
+
+    def update(self, target, state, reply):
+        step = state.step + 1
+        return Seen(step=step, done=step >= 2 + target.noise.ids % 5, points=state.points)
+
+
+def test_nobody_waits_while_a_slot_is_free():
+    slots, _ = run(work(Uneven(passes=9, runs=2), Brightness(1.0)), jobs(7))
+    ends = [0, 0, 0]
+    for image in range(10, 17):  # its second run takes the slot of its first one, and the next image the first free one
+        ends[ends.index(min(ends))] += 2 * (2 + image % 5)
+    assert slots.passes == max(ends)
+
+
 def test_the_end_that_nobody_saw_is_shown_to_the_judge_alone():
     view = Brightness(0.0)
     _, found = run(work(Stroll(passes=2, unseen_end=True), view), jobs(8))
