@@ -64,6 +64,33 @@ def test_a_step_goes_along_the_signs_of_the_largest_share_of_the_gradient_and_is
     assert after.tensors().keys() == state.tensors().keys()
 
 
+def test_a_start_in_which_all_values_moved_is_what_the_first_check_point_compares_with():
+    target = Target(GREY, torch.tensor([0]), L1(100.0), Noise(0, torch.tensor([0]), "APGD"))  # nothing to project
+    state, sizes = APGD(steps=100).init(target), []
+    assert (state.points != GREY).all()
+    for step in range(9):
+        state = advanced(state, target, -float(step))
+        sizes.append(float(state.step_size))
+    assert sizes == pytest.approx([100.0] * 4 + [100.0 / 1.5] * 4 + [100.0 / 1.5**2])
+
+
+def test_of_points_of_equal_loss_the_first_is_the_best(target):
+    begun = APGD(steps=100).init(target)
+    after = advanced(advanced(begun, target, 1.0), target, 1.0)
+    assert torch.equal(after.best, begun.points)
+
+
+def test_it_goes_on_towards_the_class_it_was_given(target):
+    attack = APGD(steps=9, loss="targeted_margin", restarts=2)
+    target = dataclasses.replace(target, clean=torch.tensor([[3.0, 1.0, 2.0]]))
+    for run, wanted in enumerate((2, 1)):
+        state = attack.init(target.at(run))
+        reply = Reply(state.points, torch.zeros(1, 3), torch.ones(1), torch.ones_like(GREY))
+        for _ in range(3):
+            assert attack.propose(target, state).targets.tolist() == [wanted]
+            state = attack.update(target, state, reply)
+
+
 @pytest.mark.parametrize(("changed", "size"), [(19, 1.0), (18, 2.0)])
 def test_the_step_is_whole_again_when_the_best_point_has_become_sparser_by_more_than_a_twentieth(target, changed, size):
     points = GREY.clone()
@@ -81,3 +108,17 @@ def test_the_step_is_whole_again_when_the_best_point_has_become_sparser_by_more_
     assert float(after.share) == pytest.approx(changed / 48 / 1.5)
     assert float(after.support) == changed
     assert torch.equal(after.before, points) == (size == 2.0)  # it goes on from there, or from where it is
+
+
+def test_each_image_of_a_batch_is_looked_at_by_itself():
+    target = Target(GREY.repeat(2, 1, 1, 1), torch.zeros(2).long(), L1(2.0), Noise(0, torch.arange(2), "APGD"))
+    best = target.images.clone()
+    best[0].view(-1)[:19], best[1].view(-1)[:18] = 0.6, 0.6
+    changes = {"step": [4, 4], "best_loss": [5.0, 5.0], "step_size": [1.5, 1.5], "support": [20.0, 20.0]}
+    state = dataclasses.replace(
+        APGD(steps=100).init(target), best=best, **{name: torch.tensor(each) for name, each in changes.items()}
+    )
+    reply = Reply(state.points, torch.zeros(2, 2), torch.zeros(2), torch.ones_like(best))
+    after = APGD(steps=100).update(target, state, reply)
+    assert after.support.tolist() == [19.0, 18.0]
+    assert after.step_size.tolist() == [1.0, 2.0]

@@ -7,7 +7,7 @@ from robustpeft.types import L2, Linf
 IMAGES = torch.full((2, 3, 4, 4), 0.5)
 
 
-@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.5)])
+@pytest.mark.parametrize("threat", [Linf(0.1), Linf(0.5), L2(0.5)])  # that of 0.5 reaches black and white
 def test_the_sphere_itself_is_allowed(threat):
     direction = threat.ascend(torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
     check_within(IMAGES + threat.epsilon * direction, IMAGES, threat, "pgd")

@@ -73,6 +73,21 @@ def test_observers_hear_how_many_images_this_attack_has_left_whatever_others_bro
     assert begun[1, 0] == 12  # FGSM broke some of them before
 
 
+def test_at_the_end_the_view_that_was_attacked_is_told_once_also_where_nothing_was_left_to_do(model, split, tmp_path):
+    told = []
+    driver = Driver(slots=4, directory=tmp_path, on_end=told.append)
+    for number in (1, 2):
+        driver.run(model.train(), split, ONE)
+        assert len(told) == number
+    wanted = model.eval()(split.images)
+    for view in told:
+        points = split.images.clone().requires_grad_()
+        assert torch.equal(view(points), wanted)
+        view(points).sum().backward()
+        assert points.grad is not None
+    assert model.inner.grad is None
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -53,6 +53,12 @@ def test_samples_are_averaged(model, points):
     assert next(shifts, None) is None
 
 
+@pytest.mark.parametrize("loss", [None, "margin"])
+def test_the_model_is_asked_once_unless_more_samples_are_wanted(model, points, loss):
+    evaluate(model, points, LABELS, loss and find_loss(loss))
+    assert model.widths == [3]
+
+
 def test_a_targeted_loss_is_told_the_targets(model, points):
     found = [
         evaluate(model, points, LABELS, find_loss("targeted_margin"), targets=torch.full((3,), target)).loss
@@ -75,7 +81,7 @@ def test_answers_are_looked_at_at_once_unless_somebody_else_keeps_watch(model, p
             health.settle()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_health_remembers_the_first_ailment_and_says_it_when_asked(value, caplog):
     sound, ill, gradient = torch.zeros(2, 3), torch.tensor([[0.0] * 3, [0, value, 0]]), torch.ones(2, 3, 2, 2)
     for watched, sentence in (((ill, gradient), "logits"), ((sound, gradient * value), "gradient at the images")):
@@ -89,6 +95,7 @@ def test_health_remembers_the_first_ailment_and_says_it_when_asked(value, caplog
         with pytest.raises(UserError, match=f"{sentence}.* not finite"):
             health.settle()
     assert int(Health().ailment) == 0
+    Health().settle()  # nobody has answered yet
     assert caplog.text == ""
 
 
@@ -97,6 +104,8 @@ def test_gradients_that_vanish_are_counted_and_said(caplog):
     for zeros in (1, 2, 0):
         gradient = torch.ones(3, 3, 2, 2)
         gradient[:zeros] = 0
+        gradient[2, 0] = -torch.arange(4.0).reshape(2, 2)  # its values are not above 0
+        gradient[2, 1:] = 0
         health.watch(torch.zeros(3, 4), gradient)
     health.settle()
     assert "2 of 3 images have a gradient of exactly 0" in caplog.text
@@ -122,6 +131,11 @@ def test_labels_and_losses_must_fit_the_classes():
         check_classes(torch.zeros(2, 2), LABELS[:2], find_loss("dlr"))
     with pytest.raises(UserError, match=r"labels must be in \[0, 1\)"):  # nobody has looked at them before
         check_classes(torch.zeros(3, 1), LABELS, None, Health())
+
+
+def test_a_loss_that_means_nothing_for_so_few_classes_is_refused_when_asked_for(model, points):
+    with pytest.raises(UserError, match="DLR needs at least 3 classes; the model has 2"):
+        evaluate(lambda x: model(x)[:, :2], points, LABELS % 2, find_loss("dlr"))
 
 
 @pytest.mark.parametrize(

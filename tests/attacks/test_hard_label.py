@@ -194,6 +194,12 @@ def test_the_radius_is_halved_down_to_a_share_of_it(threat, looks):
     assert 2.0**-looks <= share < 2.0 ** -(looks - 1)
 
 
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.5)], ids=str)
+def test_halving_goes_on_on_the_side_where_the_boundary_is(threat):
+    sizes = [points.norm() for _, points in told(HardLabel(), threat, torch.zeros(1, 3, 16, 16), [1, 1, 0, 1, 0, 0])]
+    assert [float(size / sizes[0]) for size in sizes] == pytest.approx([1, 1 / 2, 1 / 4, 3 / 8, 5 / 16, 11 / 32])
+
+
 def test_in_linf_the_blocks_of_every_level_are_apart_and_cover_the_image():
     values, levels = 3 * 2 * 3, (1, 2, 4, 8, 16, 18)
     looks = told(HardLabel(), Linf(0.1), torch.full((1, 3, 2, 3), 0.5), [1] + [0] * (8 + sum(levels) + 1))

@@ -48,6 +48,11 @@ def test_a_second_process_and_a_second_run_write_over_nothing(tmp_path):
     KeptImages(tmp_path, 1).save("s", points(3))
     KeptImages(tmp_path, 10).save("s", points(10))
     assert sorted(image for _, image, _ in read(tmp_path)) == [1, 3, 10]
+    for images in ((20, 21, 22), (23, 24, 25), (26, 27, 28)):
+        kept = KeptImages(tmp_path, 1)  # another run, as the one before was killed
+        for image in images:
+            kept.save("s", points(image))
+    assert sorted(image for _, image, _ in read(tmp_path)) == [1, 3, 10, *range(20, 29)]
 
 
 def test_no_image_is_no_file(tmp_path):

@@ -75,6 +75,10 @@ def test_an_unknown_loss_is_refused_with_the_nearest():
 TARGETS = torch.tensor([1, 2, 0])
 
 
+def test_the_targeted_margin_is_what_the_target_is_above_the_label():
+    assert find_loss("targeted_margin")(LOGITS, torch.tensor([0, 0, 2]), TARGETS).tolist() == [-1.0, 3.0, 1.0]
+
+
 def test_the_targeted_cross_entropy_grows_with_the_share_of_the_target():
     found = find_loss("targeted_cross_entropy")(LOGITS, torch.tensor([0, 1, 2]), TARGETS)
     torch.testing.assert_close(found, LOGITS.softmax(1).gather(1, TARGETS[:, None]).squeeze(1).log())

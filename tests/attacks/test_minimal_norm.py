@@ -105,6 +105,14 @@ def test_images_of_another_precision_are_measured_as_the_model_saw_them(images, 
     )  # half a unit in the last place, twice
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_it_is_found_of_one_image_alone_too(images, labels, place):
+    one = slice(place, place + 1)
+    found, among = (smallest_found(across, images[part], labels[part], Linf(0.12)) for part in (one, slice(None)))
+    torch.testing.assert_close(found.norms, among.norms[one])
+    assert torch.equal(found.inside, among.inside[one])
+
+
 def test_no_images_have_no_norms(images, labels):
     assert minimal_norms(across, images[:0], labels[:0], Linf(0.1)).shape == (0,)
     found = smallest_found(across, images[:0], labels[:0], Linf(0.1))

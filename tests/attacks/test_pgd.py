@@ -163,6 +163,7 @@ def test_it_is_at_least_as_strong_as_one_step_on_each_image(curved, images, labe
         (PGD(steps=4, keep="last"), 4, 4),
         (PGD(steps=3, restarts=5), 20, 15),
         (PGD(steps=3, loss="margin", random_start=False), 4, 3),
+        (PGD(steps=2, samples=3), 9, 6),
     ],
 )
 def test_the_passes_are_those_it_says(curved, images, labels, attack, forwards, backwards, recorded):

@@ -77,6 +77,8 @@ def test_a_part_of_the_images_is_for_narrow_attacks_beside_others():
     chosen = part.images_of(2, labels, ids)
     assert sorted(labels[i // 2].item() for i in chosen) == [0, 0, 1, 1, 2, 2]
     assert dataclasses.replace(part, seed=5).images_of(2, labels, ids) != chosen
+    least = AttackPlan((FGSM(),), (Linf(0.1),), narrow=(PGD(),), narrow_images=1)
+    assert [len(least.images_of(attack, labels, ids)) for attack in range(2)] == [30, 1]
     for wrong, message in (({"narrow_images": 0}, "at least 1"), ({"attacks": (), "widest": ()}, "give attacks too")):
         with pytest.raises(UserError, match=message):
             dataclasses.replace(part, **wrong)

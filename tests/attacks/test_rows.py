@@ -54,6 +54,8 @@ def test_tensors_have_dotted_names_and_can_be_replaced_by_them():
     longer = {name: tensor.repeat_interleave(2, 0) for name, tensor in rows.tensors().items()}
     assert_same(rows.with_tensors(longer), outer(0.0, 0.0, 1.0, 1.0))
     assert rows.with_tensors(longer).name == "shared"
+    narrow = {name: tensor.to(torch.int8) for name, tensor in longer.items()}
+    assert_same(rows.with_tensors(narrow), outer(0.0, 0.0, 1.0, 1.0))  # each in the type it had
 
 
 def test_a_tensor_that_is_not_there_is_missed():

@@ -36,9 +36,10 @@ def test_the_best_is_the_point_of_the_largest_margin_per_image():
     assert best.margins.tolist() == [2.0, 3.0]
 
 
-def test_of_equal_margins_the_first_one_seen_is_kept():
+@pytest.mark.parametrize("inside", [True, False])
+def test_of_equal_margins_the_first_one_seen_is_kept(inside):
     here = target()
-    best = offer(here, Course(2), (0.01, [[1.0, 3], [3, 1]]), (0.02, [[1.0, 3], [3, 1]]))
+    best = offer(here, Course(2, inside=inside), (0.01, [[1.0, 3], [3, 1]]), (0.02, [[1.0, 3], [3, 1]]))
     torch.testing.assert_close(best.images, here.images + 0.01)
 
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver
+from robustpeft.attacks import FGSM, PGD, AttackPlan, Driver, margin
 from robustpeft.attacks.candidates import Candidates
 from robustpeft.attacks.kept_images import read_kept_images
 from robustpeft.records import read_ledger
@@ -122,6 +122,29 @@ def test_of_candidates_the_very_points_that_broke_the_model_are_kept_and_told(li
         assert torch.equal(kept_images[image], points[image])
 
 
+def test_the_rows_of_clean_images_say_what_the_model_answered(model, split):
+    findings = Driver(slots=4).run(model, split, AttackPlan((FGSM(),), (Linf(1e-6),)))
+    rows, logits = [findings.clean(image) for image in split.ids.tolist()], model.eval()(split.images).detach()
+    assert [row.prediction for row in rows] == logits.argmax(1).tolist()
+    assert [row.margin for row in rows] == pytest.approx(margin(logits, split.labels).tolist(), abs=1e-5)
+    assert [row.broken for row in rows] == [False] * 12 + [True] * 2
+    assert {(row.run, row.step, row.forwards, row.backwards) for row in rows} == {(0, 0, 1, 0)}
+
+
+@pytest.mark.parametrize("seed", [0, 8])
+def test_it_finds_what_the_attack_called_by_itself_finds(curved, split_of, seed):
+    model, found = curved(), {}
+    split = split_of(model, images=6, wrong=0)
+    attack, threat = PGD(steps=2, keep="last"), Linf(0.01)
+    driver = Driver(slots=6, on_found=lambda image, stage, point: found.update({image: point}))
+    driver.run(model, split, AttackPlan((attack,), (threat,), seed=seed))
+    points = attack(model, split.images, split.labels, threat, seed=seed, ids=split.ids)
+    wrong = model.eval()(points).argmax(1) != split.labels
+    assert found.keys() == set(split.ids[wrong].tolist()) != set()
+    for image, point in zip(split.ids[wrong].tolist(), points[wrong], strict=True):
+        assert torch.equal(found[image], point)
+
+
 def test_where_no_images_are_to_be_kept_none_are_written(model, split, tmp_path):
     findings = Driver(slots=4, directory=tmp_path).run(model, split, AttackPlan((FGSM(),), (Linf(0.006),)))
     assert any(row.broken and row.stage != "clean" for row in findings.rows.values())
@@ -139,3 +162,13 @@ def test_narrow_attacks_are_tried_on_the_chosen_images_alone(model, split, tmp_p
     assert tried == [correct, correct & chosen]
     assert len(chosen) == 5
     assert plan.images_of(0, split.labels, split.ids) == ids
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_what_holds_was_tried_towards_every_wrong_class(curved, split_of, classes):
+    model = curved(classes=classes)
+    split = split_of(model, classes=classes)
+    plan = AttackPlan((PGD(steps=1, restarts=2, loss="targeted_margin"),), (Linf(1e-6),))
+    findings = Driver(slots=4).run(model, split, plan)
+    runs = {(image, run) for stage, image, run in findings.rows if stage != "clean"}
+    assert runs == {(image, run) for image in split.ids.tolist()[:-2] for run in range(2 * (classes - 1))}
