@@ -15,7 +15,7 @@ Every row is done once a round, right between two runs of the limit, and its rat
 are the median of the ratios with their quartiles, and the ratio of the shortest times, which a busy machine disturbs
 less. Bytes are those that autograd holds for backward passes at their peak within a step, the model's own tensors left
 out; they are compared with full tuning of the bare model, row (a). LoRA's folded weights, 21 MiB, are among them, whose
-share falls with the batch (part `bytes`). Times do not depend on the weights, which are random unless given.
+share falls with the batch (`training_bytes.py`). Times do not depend on the weights, which are random unless given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import argparse
 import contextlib
 import io
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,24 +84,20 @@ class Row:
 
 
 def main() -> None:
-    """Measure the steps, then the disk."""
+    """Measure the steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="timm vit_tiny_patch16_224; random by default")
     parser.add_argument("--repeat", type=int, default=7, help="rounds")
     parser.add_argument("--batch", type=int, nargs=2, default=[8, 32], help="images at 224 px and at 32 px")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose names begin so; all by default")
-    parser.add_argument("--parts", nargs="+", default=["224", "32", "bytes", "disk"])
+    parser.add_argument("--parts", nargs="+", default=["224", "32"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} threads, float32, ViT-Ti, PGD-{STEPS}, epsilon 4/255\n")
     for size, patch, batch in ((224, 16, arguments.batch[0]), (32, 4, arguments.batch[1])):
         if str(size) in arguments.parts:
             steps(Setting(size, patch, batch, arguments.weights), arguments.repeat, tuple(arguments.only))
-    if "bytes" in arguments.parts:
-        saved_by_batch(arguments.weights)
-    if "disk" in arguments.parts:
-        disk()
 
 
 def steps(setting: Setting, repeat: int, only: tuple[str, ...]) -> None:
@@ -270,41 +265,6 @@ def peak_bytes(row: Row) -> int:
     with counter.counting():
         row.run()
     return counter.peak
-
-
-def saved_by_batch(weights: Path | None) -> None:
-    """Print the bytes by the size of the batch; one step of PGD stands for all, since each frees what it held."""
-    attack = PGD(steps=1, step_size=STEP_SIZE, keep="last")
-    methods = {"LoRA": rp.LoRA(r=8, components=COMPONENTS), "FullLoRA": rp.FullLoRA(r=8)}
-    print(f"## MiB that autograd holds at the peak of a step, goal {GOAL_BYTES} of full tuning of the bare model\n")
-    line("px", "batch", "(a) the limit", *(f"{name}, pgd_at (to (a))" for name in methods))
-    line(*["---"] * (3 + len(methods)))
-    for size, patch, batches in ((224, 16, (8, 32, 128)), (32, 4, (32, 128, 512))):
-        for batch in batches:
-            setting = Setting(size, patch, batch, weights)
-            bare = peak_bytes(limit_of(setting, passes=1))
-            peaks = [peak_bytes(ours(setting, method, PgdAt(attack))) for method in methods.values()]
-            found = (f"{peak / 2**20:.1f} ({peak / bare:.3f})" for peak in peaks)
-            line(str(size), str(batch), f"{bare / 2**20:.1f}", *found)
-    print(flush=True)
-
-
-def disk() -> None:
-    """Print what adapters of ViT-B take on disk beside the model."""
-    model = rp.load_backbone("vit_base_patch16_224", 10, None)
-    whole = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    print(f"## Disk, ViT-B of {whole / 2**20:.0f} MiB, ten classes a task\n")
-    line("adapter", "MiB", "of the model (goal under 5 %)", "100 tasks on one backbone, in models (goal at most 6)")
-    line(*["---"] * 4)
-    methods = {"LoRA r=8, every linear map": rp.LoRA(r=8, components=COMPONENTS), "FullLoRA r=8": rp.FullLoRA(r=8)}
-    for name, method in methods.items():
-        handle = method.attach(model)
-        with tempfile.TemporaryDirectory() as folder:
-            handle.save(folder)
-            size = sum(file.stat().st_size for file in Path(folder).iterdir())
-        handle.detach()
-        line(name, f"{size / 2**20:.1f}", f"{100 * size / whole:.2f} %", f"{1 + 100 * size / whole:.2f}")
-    print()
 
 
 if __name__ == "__main__":

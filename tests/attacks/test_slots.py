@@ -1,3 +1,8 @@
+"""Slots carry every image through its search as if it were alone, and none waits while a place is free.
+
+One file, though long: every test seats the same jobs of the same little searches and reads the same reports.
+"""
+
 import dataclasses
 import types
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from torch import nn
 
 from robustpeft.attacks import ATTACKS, PGD
 from robustpeft.attacks.evaluation import evaluate
@@ -16,33 +15,15 @@ THREATS = [Linf(0.05), L2(0.5), L1(4.0), Patch(0.3, share=0.2)]
 OTHERS = [PGD(steps=6, momentum=0.5), PGD(steps=6, loss="targeted_margin"), PGD(steps=6, loss="kl")]
 
 
-class Curved(nn.Module):
-    """Five classes; a loss that is no plane."""
-
-    def __init__(self):
-        super().__init__()
-        generator = torch.Generator().manual_seed(2)
-        self.inner = nn.Parameter(0.3 * torch.randn(20, 108, generator=generator))
-        self.outer = nn.Parameter(torch.randn(5, 20, generator=generator))
-
-    def forward(self, images):
-        return torch.tanh(images.flatten(1) @ self.inner.T) @ self.outer.T
-
-
-@pytest.fixture(scope="module")
-def model():
-    return Curved().eval()
-
-
 @pytest.fixture(params=[*sorted(ATTACKS), *OTHERS], ids=str)
 def search(request, build):
     return (build(request.param) if isinstance(request.param, str) else request.param).stages(5)[-1]
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_it_counts_the_passes_and_goes_on_from_its_tensors(model, search, threat):
+def test_it_counts_the_passes_and_goes_on_from_its_tensors(curved, search, threat):
     images = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-    clean = model(images).detach()
+    clean = curved(images).detach()
     target = Target(images, clean.argmax(1), threat, Noise(0, torch.arange(4), "x"), clean)
     course = search.course(5)
     run = course.runs - 1
@@ -56,7 +37,7 @@ def test_it_counts_the_passes_and_goes_on_from_its_tensors(model, search, threat
         query, again = search.propose(here, state), search.propose(here, other)
         assert torch.equal(query.points, again.points)
         loss = find_loss(course.loss) if course.needs_gradient(step) else None
-        reply = evaluate(model, query.points, target.labels, loss, targets=query.targets)
+        reply = evaluate(curved, query.points, target.labels, loss, targets=query.targets)
         reply = reply.labels_alone() if course.labels_only else reply
         state, other = search.update(here, state, reply), search.update(here, other, reply)
         assert state.step.tolist() == [step + 1] * 4

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustpeft.attacks import ATTACKS
@@ -33,24 +32,6 @@ class Waiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Curved(nn.Module):
-    """Five classes; a loss that is no plane."""
-
-    def __init__(self):
-        super().__init__()
-        generator = torch.Generator().manual_seed(2)
-        self.inner = nn.Parameter(0.3 * torch.randn(20, 108, generator=generator))
-        self.outer = nn.Parameter(torch.randn(5, 20, generator=generator))
-
-    def forward(self, images):
-        return torch.tanh(images.flatten(1) @ self.inner.T) @ self.outer.T
-
-
-@pytest.fixture(scope="module")
-def model():
-    return Curved().eval()
-
-
 @pytest.fixture(scope="module")
 def images():
     return torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -68,8 +49,8 @@ def test_the_instrument_shows_a_wait():
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=str)
-def test_no_search_waits_for_the_device(model, images, search, threat):
-    clean = model(images).detach()
+def test_no_search_waits_for_the_device(curved, images, search, threat):
+    clean = curved(images).detach()
     target = Target(images, clean.argmax(1), threat, Noise(0, torch.arange(4), "x"), clean)
     course, waiting = search.course(5), Waiting()
     for run in {0, course.runs - 1}:
@@ -84,18 +65,18 @@ def test_no_search_waits_for_the_device(model, images, search, threat):
             with waiting:
                 query = search.propose(here, state)
             loss = find_loss(course.loss) if course.needs_gradient(step) else None
-            reply = evaluate(model, query.points, target.labels, loss, targets=query.targets)
+            reply = evaluate(curved, query.points, target.labels, loss, targets=query.targets)
             with waiting:
                 state = search.update(here, state, reply.labels_alone() if course.labels_only else reply)
     assert waiting.met == set()
 
 
-def test_the_driver_waits_once_a_pass(model, images, search, monkeypatch):
-    labels = model(images).argmax(1).tolist()
-    work = Work(attack_view(model), Judge(model, 4), search, "x", "x", Linf(1e-7), 0, 5, 4)
+def test_the_driver_waits_once_a_pass(curved, images, search, monkeypatch):
+    labels = curved(images).argmax(1).tolist()
+    work = Work(attack_view(curved), Judge(curved, 4), search, "x", "x", Linf(1e-7), 0, 5, 4)
     jobs = iter(
         [
-            Job(image, label, place, model(image[None])[0].detach())
+            Job(image, label, place, curved(image[None])[0].detach())
             for place, (image, label) in enumerate(zip(images, labels, strict=True))
         ]
     )
