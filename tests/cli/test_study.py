@@ -54,6 +54,10 @@ def test_what_failed_is_told_and_tried_again(mine: str, type_in: Callable[..., A
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (
+            ("x", "--set", "a=1", "b=2", "c=3"),
+            "b=2 has no --set before it; every setting has one of its own: --set b=2",
+        ),
         (("stauts", "x"), "unknown action 'stauts'; did you mean 'status'"),
         (("a", "b", "c"), "got 3 words"),
         (("nowhere.yaml",), "no study 'nowhere.yaml'"),

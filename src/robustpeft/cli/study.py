@@ -87,6 +87,9 @@ def study(
 
 
 def _parsed(words: list[str]) -> tuple[str, str]:
+    if settings := [word for word in words if "=" in word]:
+        options = " ".join(f"--set {word}" for word in settings)
+        raise UserError(f"{settings[0]} has no --set before it; every setting has one of its own: {options}")
     action, file = ("run", words[0]) if len(words) == 1 else (words[0], words[-1])
     if len(words) > 2:
         raise UserError(f"study takes an action and a file; got {len(words)} words")
@@ -151,5 +154,5 @@ def _estimate(asked: Study, place: Place) -> None:
     Console().print(estimate_table(found))
     count = sum(arm.trials + arm.runs for arm in found)
     hours, disk = sum(arm.seconds for arm in found) / 3600, sum(arm.disk_bytes for arm in found)
-    print(f"{count} experiments, {hours:.3g} hours on one worker, {bytes_text(disk)} that stay")
+    print(f"{count} experiments, at most {hours:.3g} hours on one worker, {bytes_text(disk)} that stay")
     print("this was an estimate: nothing was run")

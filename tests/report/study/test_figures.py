@@ -78,6 +78,17 @@ def test_without_a_threat_there_is_nothing_to_draw(grid):
     assert bar_figure(grid, "gone") is None
 
 
+def test_one_radius_is_no_curve(grid):
+    assert len(grid.threats) > 1
+    assert curve_figure(replace(grid, threats=grid.threats[:1])) is None
+
+
+def test_every_bar_has_its_number(grid, svg_of):
+    svg = svg_of(bars(grid))
+    for summary in grid.arms:
+        assert f">{100 * summary.robust[grid.headline].mean:.1f}<" in svg
+
+
 def test_a_perturbation_with_one_strength_has_no_curve(grid):
     kinds = {m.name for m in grid.example.of("perturbation")}
     drawing = perturbation_figure(grid)

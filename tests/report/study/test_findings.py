@@ -36,22 +36,31 @@ def test_named_arms_alone_are_compared_and_unknown_ones_left_out(study, grids):
 def test_every_sentence_has_its_number_and_test(study, grids):
     sentences = findings(study, grids)
     assert sentences[0] == (
-        "main: full keeps the most images right under all attacks tried within linf 0.1: 77.5 +- 3.5 % (mean and "
+        "full keeps the most images right under all attacks tried within linf 0.1: 77.5 +- 3.5 % (mean and "
         "standard deviation of 2 seeds; 95 % Wilson interval over 40 images 62.5 to 87.7), 96.2 +- 1.8 % without one."
     )
     assert sentences[2].startswith(
-        "main: LoRA 1 against full: 22.5 % and 77.5 % (29 % of it), with 1 % of its trained parameters;"
+        "LoRA 1 against full: 22.5 % and 77.5 % (29 % of it), with 1 % of its trained parameters;"
     )
     assert (
         "it alone keeps 0 images, the other alone 22: it is worse (McNemar, exact, p = 4.8e-07; 1.4e-06" in sentences[2]
     )
     assert "a difference is not shown (McNemar, exact, p = 0.5; 0.5 after Holm over 3 comparisons)" in sentences[4]
     assert sentences[5] == (
-        "main: LoRA: from 100 to 400, no trend with the number of trained parameters is shown (Kendall's tau 1.00 over "
+        "LoRA: from 100 to 400, no trend with the number of trained parameters is shown (Kendall's tau 1.00 over "
         "3 budgets, exact p = 0.33, not corrected)."
     )
-    assert sentences[6] == "Caution: the best value lies at the edge of what was tried for main: full."
+    assert sentences[6] == "Caution: the best value lies at the edge of what was tried for full."
     assert len(sentences) == 7
+
+
+def test_sentences_of_several_grids_name_theirs(study):
+    twins = tuple(replace(arm, grid="twin") for arm in study.arms)
+    both = replace(study, arms=(*study.arms, *twins))
+    sentences = findings(both, [*summarise_grids(both, "main"), *summarise_grids(both, "twin")])
+    named = ["main", "main", "twin", "twin", "main", "main", "main", "main", "twin", "Caution"]
+    assert [sentence.partition(":")[0] for sentence in sentences] == named
+    assert sentences[-1].endswith("for main: full; twin: full.")
 
 
 def test_failures_are_told(study, grids):
@@ -86,7 +95,7 @@ def test_nothing_is_claimed_on_a_collapsed_arm(study, grids):
     assert "full" not in [s.arm.label for s in front(lame)]
     assert pairings(study, [lame]) == ()
     sentences = findings(study, [lame])
-    assert sentences[0].startswith("main: LoRA 4 keeps the most images right")
+    assert sentences[0].startswith("LoRA 4 keeps the most images right")
     assert not any("against full" in sentence for sentence in sentences)
     assert any("full collapsed (seed 1: it answers one class alone): nothing is claimed" in s for s in sentences)
     assert main_table(lame).rows[3][0] == "full [!]"

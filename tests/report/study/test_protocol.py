@@ -20,6 +20,12 @@ def test_it_says_how_was_chosen_and_who_judged(study, grids):
     assert "McNemar" not in protocol(replace(study, contrasts=()), grids)
 
 
+def test_the_note_of_the_data_stands_behind_their_name(grids, study):
+    for note, shown in (("Enlarged.", " (Enlarged). Attacks"), ("", "classes. Attacks")):
+        data = replace(grids[0].example.data, note=note)
+        assert shown in protocol(study, (replace(grids[0], example=replace(grids[0].example, data=data)),))
+
+
 def test_it_says_where_and_when_and_how_to_repeat_it(study, grids):
     environment = {"torch": "2.15.0", "device": "cpu", "threads": "1"}
     judged = replace(grids[0], example=replace(grids[0].example, environment=environment, created="2026-01-31T09:00Z"))

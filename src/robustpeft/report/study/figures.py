@@ -62,11 +62,12 @@ def budget_figure(grid: GridSummary) -> Drawing | None:
 def curve_figure(grid: GridSummary) -> Drawing | None:
     """Return accuracy under all attacks against epsilon, with bands of one standard deviation over seeds.
 
-    At most `MOST_CURVES` arms are drawn: the best of each group at the headline threat, in the order of the file.
+    At most `MOST_CURVES` arms are drawn: the best of each group at the headline threat, in the order of the file. None
+    without two radii: straight lines to a single one would look like a measurement in between.
     """
-    if grid.headline is None:
+    threats = [t for t in grid.threats if grid.headline is not None and t.norm == grid.headline.norm]
+    if grid.headline is None or len(threats) < 2:
         return None
-    threats = [t for t in grid.threats if t.norm == grid.headline.norm]
     figure, axes = _plot()
     rows = []
     for index, summary in enumerate(shown_arms(grid)):
@@ -108,6 +109,9 @@ def bar_figure(grid: GridSummary, reference: str) -> Drawing | None:
         ecolor=INK,
         capsize=2,
     )
+    for place, summary in zip(places, grid.arms, strict=True):
+        mean, right = (100 * spread.mean for spread in (summary.robust[threat], summary.measured["clean"]))
+        axes.text(max(mean + 100 * _width(summary.robust[threat]), right) + 1.2, place, f"{mean:.1f}", va="center")
     axes.axvline(100 * base.robust[threat].mean, color=INK, linewidth=0.8, linestyle="dotted")
     axes.set_yticks(list(places), [s.arm.label for s in grid.arms], parse_math=False)
     axes.set_ylim(count - 0.4, -0.6)

@@ -81,11 +81,15 @@ def kendall(values: Sequence[float]) -> tuple[float, float]:
 
 def findings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[str, ...]:
     """Return all sentences: the best arm and the front of every grid, comparisons, trends over budgets, cautions."""
-    sentences = [sentence for grid in grids for sentence in _of_grid(grid)]
+    within = {grid.name: f"{grid.name}: " if len(grids) > 1 else "" for grid in grids}
+    sentences = [within[grid.name] + sentence for grid in grids for sentence in _of_grid(grid)]
     tests = pairings(study, grids)
-    sentences += [_paired(pair, len(tests), grids) for pair in tests]
-    sentences += [sentence for grid in grids for sentence in _trends(grid)]
-    return (*sentences, *_collapses(grids), *_cautions(study))
+    for pair in tests:
+        grid = next(g for g in grids if pair.one in g.arms)
+        sentences.append(within[grid.name] + _paired(pair, len(tests), grid))
+    sentences += [within[grid.name] + sentence for grid in grids for sentence in _trends(grid)]
+    sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _collapses(grid)]
+    return (*sentences, *_cautions(study))
 
 
 def _pairs(contrast: ContrastRecord, grid: GridSummary) -> list[tuple[ArmSummary, ArmSummary]]:
@@ -108,7 +112,7 @@ def _of_grid(grid: GridSummary) -> list[str]:
     low, high = spread.interval()
     where = f"{threat.norm} {number_text(threat.epsilon)}"
     sentences = [
-        f"{grid.name}: {best.arm.label} keeps the most images right under all attacks tried within {where}: "
+        f"{best.arm.label} keeps the most images right under all attacks tried within {where}: "
         f"{spread_text(spread)} % (mean and standard deviation of {len(spread.shares)} seeds; 95 % Wilson interval "
         f"over {spread.n} images {100 * low:.1f} to {100 * high:.1f}), "
         f"{spread_text(best.measured['clean'])} % without one."
@@ -117,12 +121,11 @@ def _of_grid(grid: GridSummary) -> list[str]:
         labels = ", ".join(
             f"{s.arm.label} ({s.num_trained:,} parameters, {100 * s.robust[threat].mean:.1f} %)" for s in front(grid)
         )
-        sentences.append(f"{grid.name}: not beaten with as few trained parameters (means, no test): {labels}.")
+        sentences.append(f"Not beaten with as few trained parameters (means, no test): {labels}.")
     return sentences
 
 
-def _paired(pair: Pairing, tests: int, grids: Sequence[GridSummary]) -> str:
-    grid = next(g for g in grids if pair.one in g.arms)
+def _paired(pair: Pairing, tests: int, grid: GridSummary) -> str:
     assert grid.headline is not None
     one, other = pair.one.robust[grid.headline].mean, pair.reference.robust[grid.headline].mean
     share = f" ({100 * one / other:.0f} % of it)" if other else ""
@@ -132,7 +135,7 @@ def _paired(pair: Pairing, tests: int, grids: Sequence[GridSummary]) -> str:
     else:
         verdict = "it is better" if pair.only_one > pair.only_reference else "it is worse"
     return (
-        f"{grid.name}: {pair.one.arm.label} against {pair.reference.arm.label}: {100 * one:.1f} % and "
+        f"{pair.one.arm.label} against {pair.reference.arm.label}: {100 * one:.1f} % and "
         f"{100 * other:.1f} %{share}, with {100 * parameters:.3g} % of its trained parameters; in more than half of "
         f"the seeds it alone keeps {pair.only_one} images, the other alone {pair.only_reference}: {verdict} "
         f"(McNemar, exact, p = {pair.p_value:.2g}; {pair.corrected:.2g} after Holm over {tests} comparisons)."
@@ -152,17 +155,16 @@ def _trends(grid: GridSummary) -> list[str]:
         else:
             trend = f"robust accuracy {'rises' if tau > 0 else 'falls'} with the number of trained parameters"
         sentences.append(
-            f"{grid.name}: {group}: from {sizes[0]:,} to {sizes[-1]:,}, {trend} "
+            f"{group}: from {sizes[0]:,} to {sizes[-1]:,}, {trend} "
             f"(Kendall's tau {tau:.2f} over {len(sizes)} budgets, exact p = {p:.2g}, not corrected)."
         )
     return sentences
 
 
-def _collapses(grids: Sequence[GridSummary]) -> list[str]:
+def _collapses(grid: GridSummary) -> list[str]:
     return [
-        f"Caution: {grid.name}: {summary.arm.label} collapsed ({summary.collapsed}): nothing is claimed on it, and it "
-        "takes part in no comparison, front or trend."
-        for grid in grids
+        f"{summary.arm.label} collapsed ({summary.collapsed}): nothing is claimed on it, and it takes part in no "
+        "comparison, front or trend."
         for summary in grid.arms
         if summary.collapsed
     ]
@@ -170,7 +172,8 @@ def _collapses(grids: Sequence[GridSummary]) -> list[str]:
 
 def _cautions(study: StudyRecord) -> list[str]:
     sentences = []
-    if edges := [f"{arm.grid}: {arm.label}" for arm in study.arms if arm.edges]:
+    several = len(study.grids) > 1
+    if edges := [f"{arm.grid}: {arm.label}" if several else arm.label for arm in study.arms if arm.edges]:
         sentences.append(f"Caution: the best value lies at the edge of what was tried for {'; '.join(edges)}.")
     if failed := [
         f"{arm.label}, seed {run.seed}: {run.failed}" for arm in study.arms for run in arm.runs if run.failed

@@ -31,8 +31,9 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
         record = grid.example
         steady = at_every_radius(record)
         attacks = dict.fromkeys(_named(m, record, everywhere=m.key in steady) for m in record.of("attack"))
+        note = f" ({record.data.note.rstrip('.')})" if record.data.note else ""
         sentences.append(
-            f"Grid {grid.name}: {record.subject.backbone} on {data_text(record.data)}. {record.data.note} Attacks: "
+            f"Grid {grid.name}: {record.subject.backbone} on {data_text(record.data)}{note}. Attacks: "
             f"{', '.join(attacks) or 'none'}; an image counts as robust within a radius if it is right without an "
             "attack and under every attack that was tried up to this radius."
         )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-import torch
-
-from robustpeft.auditing import AuditPlan
-from robustpeft.backbones import ImageClassifier
-from robustpeft.data import ImageData
 from robustpeft.study.experiment import attach
 from robustpeft.study.grid.cells import Arm, arms_of, refuse_blanks
+from robustpeft.study.grid.selection import choose, trial_records
 from robustpeft.study.grid.store import Store
 from robustpeft.study.grid.study_file import Study
 from robustpeft.study.offline import estimating
+from robustpeft.study.profiles import estimate as how_long
 from robustpeft.study.tune import open_recipe
 from robustpeft.training import measure_cost
 
@@ -29,10 +25,10 @@ class ArmEstimate:
         grid: Name of its grid.
         label: Of the arm.
         trials: That are not in the store yet.
-        runs: Of what will be chosen.
+        runs: Of what will be chosen; once all trials are there, those that are not.
         trained: Trained parameters, head included.
         tune_seconds: One run.
-        audit_seconds: One audit: one batch under each attack at the largest epsilon, extrapolated.
+        audit_seconds: One audit at the most: if no image broke. Every image that does makes it shorter.
         disk_bytes: That stay, of all runs together.
         peak_bytes: One experiment while it runs.
     """
@@ -63,7 +59,7 @@ def estimate(study: Study, store: Store, *, device: str = "auto", steps: int = 2
         steps: That are timed for every arm.
 
     Cost:
-        For every arm `steps` + 1 steps of tuning, a batch of validation, and one batch under every attack.
+        For every arm `steps` + 1 steps of tuning, a batch of validation, and 4 forwards and backwards of a batch.
     """
     arms = arms_of(study)
     refuse_blanks(arms)
@@ -76,7 +72,9 @@ def _estimate(arm: Arm, store: Store, device: str, steps: int) -> ArmEstimate:
     handle, task = attach(model, images, asked)
     try:
         cost = measure_cost(task, steps=steps)
-        judged = _audit_seconds(model, images, arm.audit)
+        judged = (
+            how_long(handle.model, images.test, arm.audit, len(images.classes)).seconds if len(images.test) else 0.0
+        )
     finally:
         handle.detach()
     adapter = 4 * cost.trained
@@ -84,7 +82,7 @@ def _estimate(arm: Arm, store: Store, device: str, steps: int) -> ArmEstimate:
         arm.grid,
         arm.label,
         sum(store.state(cell.identity) != "done" for _, cell in arm.trials()),
-        len(arm.seeds),
+        _runs_left(arm, store),
         cost.trained,
         cost.seconds,
         judged,
@@ -93,25 +91,8 @@ def _estimate(arm: Arm, store: Store, device: str, steps: int) -> ArmEstimate:
     )
 
 
-def _audit_seconds(model: ImageClassifier, images: ImageData, plan: AuditPlan) -> float:
-    test = images.test if plan.images is None else images.test.take(plan.images, 0)
-    if not len(test):
-        return 0.0
-    device = next(model.parameters()).device
-    batch = next(iter(test.batches(plan.batch_size, device=device)))
-    per_batch = _clock(lambda: model(batch.images)) * (1 + len(plan.perturbations_for(images.image_size)))
-    for attack, radii in (*((a, len(plan.epsilons)) for a in plan.attacks), *((a, 1) for a in plan.widest)):
-        threat = plan.threats[-1]
-        once = _clock(lambda: attack(model, batch.images, batch.labels, threat, seed=0, ids=batch.ids))  # noqa: B023
-        per_batch += once * radii
-    return per_batch * len(test) / len(batch.labels)
-
-
-def _clock(call: object) -> float:
-    assert callable(call)
-    started = time.perf_counter()
-    with torch.no_grad():
-        call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+def _runs_left(arm: Arm, store: Store) -> int:
+    """Return how many runs are not in the store; all of them as long as it is open what will be chosen."""
+    trials = trial_records(arm, store)
+    chosen = None if any(trial.failed == "not done" for trial in trials) else choose(arm, trials)
+    return len(arm.seeds) if chosen is None else sum(store.state(c.identity) != "done" for c in arm.runs(chosen))
