@@ -74,9 +74,13 @@ def _powers(figure: Figure) -> set[Artist]:
 
 
 def standalone_svg(svg: str) -> str:
-    """Return a figure made for a page as a file of its own: plain colours, a font, and the name space."""
+    """Return a figure made for a page as a file of its own: plain colours on white, a font, and the name space.
+
+    Without the white, its dark ink would be lost on a dark page that shows the file.
+    """
     fixed = re.sub(r"var\(--[a-z0-9-]+, (#[0-9a-f]+)\)", r"\1", svg).replace("currentColor", _PLAIN_INK)
     head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" font-family="sans-serif"'
+    head += ' style="background-color: #ffffff"'
     return f"{fixed.replace('<svg', head, 1)}\n"
 
 

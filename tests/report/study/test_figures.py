@@ -40,6 +40,7 @@ def test_a_figure_is_the_same_in_three_files_every_time(grid, draw, tmp_path):
     svg = (tmp_path / "one" / "a.svg").read_text()
     assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "var(" not in svg
+    assert ET.fromstring(svg).get("style") == "background-color: #ffffff"
     assert "currentColor" not in svg
     pdf = (tmp_path / "one" / "a.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")

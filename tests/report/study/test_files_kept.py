@@ -56,8 +56,11 @@ def test_the_document_shows_findings_tables_and_figures_that_are_there(kept, mon
     generate = script("generate_docs")
     monkeypatch.setattr(generate, "ROOT", kept.parent)
     text = generate.study_results(kept)
-    assert text.startswith("**Which?**\n\n- full keeps the most images right")
-    assert "| LoRA 1 | 100" in text
+    order = [
+        text.index(part)
+        for part in ("**Which?**", "](study/", "| LoRA 1 | 100", "- full keeps the most", "For every arm")
+    ]
+    assert order == sorted(order)
     assert "All trials" not in text.replace("all trials", "")
     figures = [part.split(")")[0] for part in text.split("](")[1:]]
     assert len(figures) >= 3

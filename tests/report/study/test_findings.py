@@ -40,7 +40,8 @@ def test_every_sentence_has_its_number_and_test(study, grids):
         "standard deviation of 2 seeds; 95 % Wilson interval over 40 images 62.5 to 87.7), 96.2 +- 1.8 % without one."
     )
     assert sentences[2].startswith(
-        "LoRA 1 against full: 22.5 % and 77.5 % (29 % of it), with 1 % of its trained parameters;"
+        "LoRA 1 against full: 22.5 % and 77.5 % (29 % of it; 95 % interval 14 to 46), with 1 % of its trained "
+        "parameters;"
     )
     assert (
         "it alone keeps 0 images, the other alone 22: it is worse (McNemar, exact, p = 4.8e-07; 1.4e-06" in sentences[2]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustpeft.records import ContrastRecord, StudyRecord, holm, mcnemar
+from robustpeft.report.study.ratio import ratio_interval
 from robustpeft.report.study.summary import ArmSummary, GridSummary
 from robustpeft.report.study.tables import spread_text
 from robustpeft.report.wording import number_text
@@ -128,7 +129,7 @@ def _of_grid(grid: GridSummary) -> list[str]:
 def _paired(pair: Pairing, tests: int, grid: GridSummary) -> str:
     assert grid.headline is not None
     one, other = pair.one.robust[grid.headline].mean, pair.reference.robust[grid.headline].mean
-    share = f" ({100 * one / other:.0f} % of it)" if other else ""
+    share = f" ({100 * one / other:.0f} % of it{_within(pair, grid)})" if other else ""
     parameters = pair.one.num_trained / pair.reference.num_trained if pair.reference.num_trained else math.nan
     if pair.corrected >= _LEVEL:
         verdict = "a difference is not shown"
@@ -140,6 +141,12 @@ def _paired(pair: Pairing, tests: int, grid: GridSummary) -> str:
         f"the seeds it alone keeps {pair.only_one} images, the other alone {pair.only_reference}: {verdict} "
         f"(McNemar, exact, p = {pair.p_value:.2g}; {pair.corrected:.2g} after Holm over {tests} comparisons)."
     )
+
+
+def _within(pair: Pairing, grid: GridSummary) -> str:
+    assert grid.headline is not None
+    found = ratio_interval(pair.one.held, pair.reference.held, pair.one.robust[grid.headline].n)
+    return "" if found is None else f"; 95 % interval {100 * found[0]:.0f} to {100 * found[1]:.0f}"
 
 
 def _trends(grid: GridSummary) -> list[str]:

@@ -47,8 +47,8 @@ def protocol(study: StudyRecord, grids: Sequence[GridSummary]) -> str:
         sentences.append(
             "Planned comparisons are McNemar's exact tests on the same test images, where an image counts for an arm "
             "if more than half of its seeds keep it right, with Holm's correction over all of them; intervals are "
-            "Wilson's over images and Student's over seeds, 95 %. Nothing is claimed on an arm of which a run "
-            "collapsed."
+            "Wilson's over images and Student's over seeds, 95 %; those of a share of another arm are percentiles of "
+            "4,000 bootstrap draws of images and seeds. Nothing is claimed on an arm of which a run collapsed."
         )
     sentences += _where(study, grids)
     return " ".join(" ".join(sentences).split())

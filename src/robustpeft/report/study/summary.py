@@ -58,8 +58,8 @@ class ArmSummary:
         arm: What it is; where its grid spans several data sets, labelled without its data set.
         measured: Accuracy under each condition of the audit, by key.
         robust: Accuracy under every attack within each threat that all arms of the grid share.
-        kept: Ids of the images that more than half of the seeds keep right within the headline threat.
-        clean_kept: The same without an attack.
+        held: Ids of the images that each seed keeps right within the headline threat.
+        clean_kept: Ids of those that more than half of the seeds keep right without an attack.
         num_trained: Trained parameters, head included.
         num_parameters: Of the whole model.
         collapsed: Why nothing is claimed on it: a run of it learned nothing. Else empty.
@@ -70,13 +70,18 @@ class ArmSummary:
     arm: ArmRecord
     measured: dict[str, Spread]
     robust: dict[MainThreat, Spread]
-    kept: frozenset[int]
+    held: tuple[frozenset[int], ...]
     clean_kept: frozenset[int]
     num_trained: int
     num_parameters: int
     collapsed: str = ""
     method: Mapping[str, Any] | None = None
     objective: Mapping[str, Any] | None = None
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """Ids of the images that more than half of the seeds keep right within the headline threat."""
+        return _majority(self.held)
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def _summarise(
         arm,
         {key: Spread(tuple(audit[key].correct.fraction for audit in audits), audits[0][key].correct.n) for key in keys},
         {t: Spread(tuple(len(withstood(audit, t)) / n for audit in audits), n) for t in threats},
-        frozenset() if headline is None else _majority([withstood(audit, headline) for audit in audits]),
+        () if headline is None else tuple(withstood(audit, headline) for audit in audits),
         _majority([frozenset(r.id for r in audit.rows if r.predictions["clean"] == r.label) for audit in audits]),
         arm.whole[0].num_trained,
         arm.whole[0].num_parameters,
