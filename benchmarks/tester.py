@@ -64,6 +64,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "several_steps_win": ("D1",),
     "large_radius": ("D5",),
     "noise": ("D7",),
+    "other_targets": ("D7",),
     "transfer": ("D9",),
 }
 """Which kinds of checks, in the specimens' words, a check of the audit is; those not named are right for none."""

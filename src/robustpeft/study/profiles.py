@@ -165,7 +165,11 @@ def estimate(model: Classifier, split: Split, plan: AuditPlan, classes: int) -> 
     attacks += _MINIMAL * plan.minimal_norms
     attacks += _BORROWED * (plan.transfer and bool(getattr(model, "attachments", ())))
     effort = find_effort(plan.checks)
-    checks = 0 if effort is None else 500 + 2 * effort.draws + 2 * effort.queries + _doubled(plan, classes)
+    checks = (
+        0
+        if effort is None
+        else 500 + 2 * effort.draws + 2 * effort.queries + 41 * effort.targets + _doubled(plan, classes)
+    )
     passes = count * (1 + attacks) + queries + (0 if effort is None else min(effort.images, count) * checks)
     each = _seconds_a_pass(model, split)
     return Estimate(count, passes * each, passes, each)

@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from robustpeft.attacks import FGSM, PGD
+from robustpeft.attacks import APGD, FGSM, PGD
 from robustpeft.auditing.checks import convergence
+from robustpeft.auditing.specimens.decoy import _with_a_decoy
 
 FEW = PGD(steps=2, step_size=1e-5, random_start=False)
 
@@ -47,7 +48,27 @@ def test_step_sizes_are_tried_where_the_effort_allows_it(make_case, weak):
     assert convergence.step_sizes(swept).verdict == "fail"
 
 
+def test_a_class_that_leads_nowhere_is_noticed(make_case, around, plan):
+    attacks = (PGD(steps=20), PGD(steps=40, restarts=2, loss="margin"))
+    plan = dataclasses.replace(plan, attacks=attacks)
+    led_astray = make_case(around(after=_with_a_decoy), plan=plan)
+    assert convergence.other_targets(led_astray).verdict == "fail"
+    assert "APGD towards each of 2 wrong classes" in convergence.other_targets(led_astray).evidence
+    assert convergence.other_targets(make_case(plan=plan)).verdict == "pass"
+
+
+def test_a_plan_that_goes_towards_single_classes_is_not_asked(make_case, plan):
+    own = dataclasses.replace(plan, attacks=(*plan.attacks, APGD(steps=3, loss="targeted_margin")))
+    assert "itself" in convergence.other_targets(make_case(plan=own)).evidence
+
+
 def test_without_an_ascent_nothing_is_asked(make_case, plan):
     case = make_case(plan=dataclasses.replace(plan, attacks=(FGSM(),)))
-    asked = (convergence.several_steps_win, convergence.more_steps, convergence.more_starts, convergence.step_sizes)
+    asked = (
+        convergence.several_steps_win,
+        convergence.more_steps,
+        convergence.more_starts,
+        convergence.step_sizes,
+        convergence.other_targets,
+    )
     assert {ask(case).verdict for ask in asked} == {"not_applicable"}

@@ -94,6 +94,7 @@ CHECKS: tuple[Entry, ...] = (
     Entry((convergence.STEPS,), convergence.more_steps),
     Entry((convergence.STARTS,), convergence.more_starts),
     Entry((convergence.SIZES,), convergence.step_sizes),
+    Entry((convergence.TARGETS,), convergence.other_targets),
     Entry((other_routes.FREE,), other_routes.gradient_free),
     Entry((other_routes.LABELS,), other_routes.hard_label),
     Entry((other_routes.NOISE,), other_routes.noise),
