@@ -23,8 +23,18 @@ def trial_records(arm: Arm, store: Store) -> tuple[TrialRecord, ...]:
             records.append(TrialRecord(cell.identity, settings, failed=reason, attacked=attacked))
             continue
         counts = (result.validation_n, result.validation_clean, result.validation_robust)
-        why = (result.diverged, bool(result.diverged), attacked, result.collapsed)
-        records.append(TrialRecord(cell.identity, settings, *counts, result.seconds, *why))
+        records.append(
+            TrialRecord(
+                cell.identity,
+                settings,
+                *counts,
+                result.seconds,
+                failed=result.diverged,
+                diverged=bool(result.diverged),
+                attacked=attacked,
+                collapsed=result.collapsed,
+            )
+        )
     return tuple(records)
 
 
