@@ -160,7 +160,7 @@ def study(tmp_path, make_record):
             write_record(record, tmp_path / "store" / identity)
             runs.append(RunRecord(identity, seed, TRAINED[label], 10, 10_000, 400, 1.0))
         trials = tuple(
-            TrialRecord(f"t{rate}", {"training.learning_rate": rate}, 50, 40, count, failed=why)
+            TrialRecord(f"t{rate}", {"training.learning_rate": rate}, 50, 40, count, failed=why, diverged=bool(why))
             for rate, count, why in ((0.1, 30, ""), (0.2, 20, ""), (0.3, 0, "not finite"))
         )
         chosen = {"training.learning_rate": 0.1}

@@ -43,6 +43,10 @@ class TrialRecord:
         validation_robust: Right of them under the selection attack.
         seconds: Of tuning.
         failed: Why it is not eligible; empty if it is.
+        diverged: Whether that is because its loss was not finite, which is a result too.
+        attacked: Whether the selection attack was made; without an adversary in tuning it is not, and
+            `validation_robust` is `validation_clean`.
+        collapsed: Whether nearly every validation image got the same answer, even with the best weights.
     """
 
     identity: str
@@ -52,6 +56,9 @@ class TrialRecord:
     validation_robust: int = 0
     seconds: float = 0.0
     failed: str = ""
+    diverged: bool = False
+    attacked: bool = True
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class RunRecord:
         failed: Why there is no audit of it; empty if there is.
         peak_bytes: Of memory, at the most, in tuning and audit; 0 if it was not measured.
         peak_of: Whose memory: ``process`` (all that was resident), ``cuda``, or nobody's.
+        diverged: Whether there is no audit because its loss was not finite, which is a result too.
     """
 
     identity: str
@@ -81,6 +89,7 @@ class RunRecord:
     failed: str = ""
     peak_bytes: int = 0
     peak_of: str = ""
+    diverged: bool = False
 
 
 @dataclass(frozen=True)

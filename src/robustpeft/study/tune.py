@@ -220,6 +220,8 @@ def _facts(task: Task, images: ImageData, result: Fit, asked: Experiment) -> dic
         "seconds": round(result.seconds, 3),
         "validation": {"n": result.scores.n, "clean": result.scores.clean, "robust": result.scores.robust},
     }
+    if result.collapsed:
+        facts["collapsed"] = True
     if result.stopped:
         facts["stopped"] = "early: nothing got better"
     if result.micro_batch_size is not None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from robustpeft.records import Check
 from robustpeft.report.study.protocol import protocol
 from robustpeft.report.study.summary import summarise_grids
 
@@ -36,3 +37,24 @@ def test_it_says_where_and_when_and_how_to_repeat_it(study, grids):
     nowhere = replace(grids[0], example=replace(grids[0].example, environment={}))
     assert "Measured with" not in protocol(study, (nowhere,))
     assert "To repeat it" not in protocol(study, (nowhere,))
+
+
+def test_it_says_by_what_was_chosen_and_where_nothing_was(study, grids):
+    by = "by most images right under the selection attack, then most without it"
+    assert f"{by}; ties" in protocol(study, grids)
+    calm = replace(study.arms[0], trials=tuple(replace(trial, attacked=False) for trial in study.arms[0].trials))
+    mixed = replace(study, arms=(calm, *study.arms[1:]))
+    assert f"{by} (most images right without an attack for arms tuned without an adversary); ties" in protocol(
+        mixed, grids
+    )
+    given = replace(study.arms[0], grid="given", trials=())
+    text = protocol(replace(study, arms=(*study.arms, given)), grids)
+    assert text.startswith(
+        "For every arm of main training.learning_rate was chosen on validation images from 3 trials,"
+    )
+
+
+def test_it_says_that_nothing_checked_the_audits(study, grids):
+    assert "No check was made of these audits." in protocol(study, grids)
+    checked = replace(grids[0].example, checks=(Check("a", "A", "pass", ""),))
+    assert "No check" not in protocol(study, (replace(grids[0], example=checked),))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from robustpeft.records import ContrastRecord, Rate, write_record
-from robustpeft.report.study.findings import pairings
+from robustpeft.report.study.comparison import pairings
 from robustpeft.report.study.summary import Spread, collapse, summarise_grids
 from robustpeft.report.study.tables import task_table
 from robustpeft.report.worst_case import MainThreat
@@ -82,3 +82,18 @@ def test_arms_of_several_data_sets_are_summarised_apart(study, make_record):
     assert table.rows[0][:3] == ("LoRA 1", "96.2 / 22.5", "96.2 / 70.0")
     assert table.rows[0][3] == "96.2 / 46.2"
     assert task_table(grids[:1]) is None
+
+
+def test_runs_that_were_judged_on_other_images_stand_apart_under_names_that_differ(study):
+    """The data changed on the disk between the seeds of one arm: digits of another digest, the same name."""
+    first, *_ = study.arms
+    place = study.place(first.runs[1].identity)
+    audit = study.audit(first.runs[1])
+    write_record(replace(audit, data=replace(audit.data, digest="e" * 64)), place)
+    grids = summarise_grids(study, "main")
+    assert [(g.name, [len(s.held) for s in g.arms]) for g in grids] == [
+        ("main, digits dddddddd", [1, 2, 2, 2]),
+        ("main, digits eeeeeeee", [1]),
+    ]
+    pair = pairings(study, grids)[0]
+    assert (pair.one.arm.label, pair.seeds) == ("LoRA 1", (1,))

@@ -49,6 +49,19 @@ def test_all_trials_are_shown(study):
     assert (table.rows[1][5], table.rows[2][5], table.rows[9][5]) == ("", "not finite", "chosen, at the edge")
 
 
+def test_a_trial_that_collapsed_is_marked(study):
+    first = study.arms[0]
+    trials = tuple(replace(trial, collapsed=True) for trial in first.trials)
+    table = trial_table(replace(study, arms=(replace(first, trials=trials),)))
+    assert [row[5] for row in table.rows] == ["chosen, collapsed", "collapsed", "not finite"]
+
+
+def test_an_attack_that_was_not_made_has_no_count(study):
+    first = study.arms[0]
+    calm = replace(first, trials=tuple(replace(trial, attacked=False) for trial in first.trials))
+    assert trial_table(replace(study, arms=(calm,))).rows[0][3:5] == ("40/50", "not attacked")
+
+
 def test_one_seed_has_no_deviation():
     assert spread_text(Spread((0.5,), 10)) == "50.0"
 

@@ -13,7 +13,7 @@ from robustpeft.study.grid import (
     work,
 )
 from robustpeft.study.grid.study_file import Study
-from robustpeft.training import NotFiniteError
+from robustpeft.training import NotFiniteError, Scores
 
 QUICK = {
     "training.epochs": 1,
@@ -110,3 +110,9 @@ def test_who_lost_a_claim_meanwhile_leaves_no_result(study, tmp_path, perform):
 
     assert work(Job(cell, tmp_path, "cpu", sleep_too_long)).kind == "busy"
     assert (store.result(cell.identity), store.failure(cell.identity)) == (None, None)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_trial_that_answers_one_class_alone_is_marked(arm, tmp_path, monkeypatch, alike):
+    monkeypatch.setattr(Scores, "collapsed", alike)
+    assert perform_cell(arm.trials()[0][1], tmp_path, "cpu").collapsed is alike

@@ -65,6 +65,13 @@ def test_a_diverged_trial_is_on_record_and_never_chosen(study, place):
     assert arm.edges == ("training.learning_rate",)
 
 
+def test_a_run_that_diverged_is_told_from_one_that_is_not_done(study, place):
+    given = dataclasses.replace(study, select={}, set={**study.set, "training.learning_rate": 1.0})
+    assert {run.diverged for run in summarise(given, place).arms[0].runs} == {False}
+    runs = run_study(given, place).arms[0].runs
+    assert {(run.failed, run.diverged) for run in runs} == {("not finite", True)}
+
+
 def test_an_arm_without_a_usable_trial_has_no_runs(study, place):
     hopeless = dataclasses.replace(study, select={"training.learning_rate": (1.0, 2.0)})
     arm = run_study(hopeless, place).arms[0]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from robustpeft.records import TrialRecord
@@ -34,6 +36,14 @@ def test_robust_comes_before_clean_and_ties_go_to_the_first(arm, scores, rate):
     assert choose(arm, trials(*scores)) == {"training.learning_rate": rate}
 
 
+def test_one_that_collapsed_is_chosen_only_where_all_did(arm):
+    """A constant answer is right under attack as often as without: 10 of 100, where a linear probe keeps none."""
+    probes = trials((0, 90, ""), (10, 10, ""), (0, 85, ""))
+    collapsed = replace(probes[1], collapsed=True)
+    assert choose(arm, (probes[0], collapsed, probes[2])) == {"training.learning_rate": 0.1}
+    assert choose(arm, tuple(replace(trial, collapsed=True) for trial in probes)) == {"training.learning_rate": 0.2}
+
+
 def test_nothing_to_choose_and_nothing_that_will_do(arm):
     assert choose(arm, ()) == {"training.learning_rate": 0.1}
     assert choose(arm, trials(*[(1, 1, "died")] * 3)) is None
@@ -54,5 +64,11 @@ def test_all_trials_are_on_record(arm, tmp_path):
     store.finish(done, CellResult(10, 5, 1, 100, 90, 80, 1.5, diverged="nan"))
     store.fail(failed, Failure("because"))
     first, second, third = trial_records(arm, store)
-    assert first == TrialRecord(done, {"training.learning_rate": 0.1}, 100, 90, 80, 1.5, "nan")
+    assert first == TrialRecord(done, {"training.learning_rate": 0.1}, 100, 90, 80, 1.5, "nan", diverged=True)
     assert (second.failed, third.failed) == ("because", "not done")
+
+
+def test_a_trial_without_an_adversary_was_not_attacked(arm, tmp_path):
+    natural = Study("s", "fulllora-digits", axes={"objective": ("natural",)}, select={"training.learning_rate": RATES})
+    for study_arm, attacked in ((arm, True), (arms_of(natural)[0], False)):
+        assert [trial.attacked for trial in trial_records(study_arm, Store(tmp_path))] == [attacked] * 3

@@ -12,6 +12,7 @@ from robustpeft.report.drawing import Drawing, legend_beside
 from robustpeft.report.figures import plot_axes, series_color, series_style, spaced
 from robustpeft.report.study.findings import front
 from robustpeft.report.study.summary import ArmSummary, GridSummary, Spread
+from robustpeft.report.study.tables import marked
 from robustpeft.report.svg import GRID, INK
 from robustpeft.report.wording import number_text
 from robustpeft.report.worst_case import MainThreat
@@ -73,7 +74,7 @@ def curve_figure(grid: GridSummary) -> Drawing | None:
     for index, summary in enumerate(shown_arms(grid)):
         spreads = [summary.measured["clean"], *(summary.robust[threat] for threat in threats)]
         x = [0.0, *(threat.epsilon for threat in threats)]
-        band(axes, x, spreads, index, summary.arm.label)
+        band(axes, x, spreads, index, marked(summary))
         rows += [spread_row(summary, spread, epsilon=e) for e, spread in zip(x, spreads, strict=True)]
     in_255ths = any("/255" in number_text(threat.epsilon) for threat in threats)
     ticks = spaced([0.0, *(threat.epsilon for threat in threats)])
@@ -113,7 +114,7 @@ def bar_figure(grid: GridSummary, reference: str) -> Drawing | None:
         mean, right = (100 * spread.mean for spread in (summary.robust[threat], summary.measured["clean"]))
         axes.text(max(mean + 100 * _width(summary.robust[threat]), right) + 1.2, place, f"{mean:.1f}", va="center")
     axes.axvline(100 * base.robust[threat].mean, color=INK, linewidth=0.8, linestyle="dotted")
-    axes.set_yticks(list(places), [s.arm.label for s in grid.arms], parse_math=False)
+    axes.set_yticks(list(places), [marked(s) for s in grid.arms], parse_math=False)
     axes.set_ylim(count - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 25))
@@ -138,14 +139,14 @@ def band(axes: Axes, x: list[float], spreads: list[Spread], index: int, label: s
 
 
 def shown_arms(grid: GridSummary) -> list[ArmSummary]:
-    """Return all arms if they are few, or else the best of each group, as many as there are colours."""
+    """Return all arms if they are few, or else the best of each group that has not collapsed, as many as colours."""
     assert grid.headline is not None
     if len(grid.arms) <= MOST_CURVES:
         return list(grid.arms)
     best: dict[str, ArmSummary] = {}
     for summary in grid.arms:
         other = best.get(summary.arm.group)
-        if other is None or summary.robust[grid.headline].mean > other.robust[grid.headline].mean:
+        if other is None or _rank(summary, grid.headline) > _rank(other, grid.headline):
             best[summary.arm.group] = summary
     return list(best.values())[:MOST_CURVES]
 
@@ -163,6 +164,10 @@ def spread_row(summary: ArmSummary, spread: Spread, **more: Any) -> dict[str, An
         "seeds": len(spread.shares),
         "n": spread.n,
     }
+
+
+def _rank(summary: ArmSummary, threat: MainThreat) -> tuple[bool, float]:
+    return not summary.collapsed, summary.robust[threat].mean
 
 
 def _width(spread: Spread) -> float:

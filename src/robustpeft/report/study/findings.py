@@ -5,58 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from robustpeft.records import ContrastRecord, StudyRecord, holm, mcnemar
-from robustpeft.report.study.ratio import ratio_interval
+from robustpeft.records import StudyRecord
+from robustpeft.report.study.comparison import not_made, pairing_sentence, pairings
 from robustpeft.report.study.summary import ArmSummary, GridSummary
 from robustpeft.report.study.tables import spread_text
 from robustpeft.report.wording import number_text
+from robustpeft.report.worst_case import MainThreat
 
-__all__ = ["Pairing", "findings", "front", "kendall", "pairings"]
+__all__ = ["findings", "front", "kendall"]
 
 _LEVEL = 0.05
 _ENUMERATED = 8  # budgets up to which all orders are gone through
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """Two arms on the same images, at the headline threat.
-
-    Args:
-        one: The arm that is compared.
-        reference: With which.
-        only_one: Images that it alone keeps right, in more than half of its seeds.
-        only_reference: Images that the reference alone keeps right.
-        p_value: McNemar's exact test.
-        corrected: After Holm's correction over all planned comparisons of the study.
-    """
-
-    one: ArmSummary
-    reference: ArmSummary
-    only_one: int
-    only_reference: int
-    p_value: float
-    corrected: float
-
-
-def pairings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[Pairing, ...]:
-    """Return every planned comparison whose arms have both been judged and have both not collapsed."""
-    found = [pair for contrast in study.contrasts for grid in grids for pair in _pairs(contrast, grid)]
-    counts = [(len(one.kept - other.kept), len(other.kept - one.kept)) for one, other in found]
-    raw = [mcnemar(*count) for count in counts]
-    return tuple(
-        Pairing(*pair, *count, p, corrected)
-        for pair, count, p, corrected in zip(found, counts, raw, holm(raw), strict=True)
-    )
-
-
 def front(grid: GridSummary) -> tuple[ArmSummary, ...]:
-    """Return the arms that no other beats in robust accuracy with as few parameters; collapsed ones are left out."""
+    """Return the arms that no other beats in robust accuracy with as few parameters.
+
+    Collapsed ones are left out, and those that keep no image right.
+    """
     threat = grid.headline
     if threat is None:
         return ()
-    best, kept = -1.0, []
+    best, kept = 0.0, []
     for summary in sorted(grid.sound, key=lambda s: (s.num_trained, -s.robust[threat].mean)):
         if summary.robust[threat].mean > best:
             best = summary.robust[threat].mean
@@ -85,40 +56,21 @@ def findings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[str, ...
     within = {grid.name: f"{grid.name}: " if len(grids) > 1 else "" for grid in grids}
     sentences = [within[grid.name] + sentence for grid in grids for sentence in _of_grid(grid)]
     tests = pairings(study, grids)
-    for pair in tests:
-        grid = next(g for g in grids if pair.one in g.arms)
-        sentences.append(within[grid.name] + _paired(pair, len(tests), grid))
+    sentences += [within[pair.grid.name] + pairing_sentence(pair, len(tests)) for pair in tests]
     sentences += [within[grid.name] + sentence for grid in grids for sentence in _trends(grid)]
     sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _collapses(grid)]
+    sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _doubts(grid)]
+    if grids and (missed := not_made(study, grids)):
+        sentences.append(f"Caution: planned, but not made for want of sound runs: {'; '.join(missed)}.")
     return (*sentences, *_cautions(study))
-
-
-def _pairs(contrast: ContrastRecord, grid: GridSummary) -> list[tuple[ArmSummary, ArmSummary]]:
-    if contrast.grid != grid.grid or grid.headline is None:
-        return []
-    arms = {", ".join(s.arm.coordinates.values()): s for s in grid.sound} | {s.arm.label: s for s in grid.sound}
-    reference = arms.get(contrast.reference)
-    if reference is None:
-        return []
-    others = contrast.against or [s.arm.label for s in grid.sound]
-    return [(arms[label], reference) for label in others if label in arms and arms[label] is not reference]
 
 
 def _of_grid(grid: GridSummary) -> list[str]:
     threat = grid.headline
     if threat is None or not grid.sound:
         return []
-    best = max(grid.sound, key=lambda s: s.robust[threat].mean)
-    spread = best.robust[threat]
-    low, high = spread.interval()
-    where = f"{threat.norm} {number_text(threat.epsilon)}"
-    sentences = [
-        f"{best.arm.label} keeps the most images right under all attacks tried within {where}: "
-        f"{spread_text(spread)} % (mean and standard deviation of {len(spread.shares)} seeds; 95 % Wilson interval "
-        f"over {spread.n} images {100 * low:.1f} to {100 * high:.1f}), "
-        f"{spread_text(best.measured['clean'])} % without one."
-    ]
-    if len(grid.arms) > 1:
+    sentences = [_best(grid, threat)]
+    if len(grid.arms) > 1 and front(grid):
         labels = ", ".join(
             f"{s.arm.label} ({s.num_trained:,} parameters, {100 * s.robust[threat].mean:.1f} %)" for s in front(grid)
         )
@@ -126,27 +78,22 @@ def _of_grid(grid: GridSummary) -> list[str]:
     return sentences
 
 
-def _paired(pair: Pairing, tests: int, grid: GridSummary) -> str:
-    assert grid.headline is not None
-    one, other = pair.one.robust[grid.headline].mean, pair.reference.robust[grid.headline].mean
-    share = f" ({100 * one / other:.0f} % of it{_within(pair, grid)})" if other else ""
-    parameters = pair.one.num_trained / pair.reference.num_trained if pair.reference.num_trained else math.nan
-    if pair.corrected >= _LEVEL:
-        verdict = "a difference is not shown"
-    else:
-        verdict = "it is better" if pair.only_one > pair.only_reference else "it is worse"
+def _best(grid: GridSummary, threat: MainThreat) -> str:
+    best, *others = sorted(grid.sound, key=lambda s: -s.robust[threat].mean)
+    spread = best.robust[threat]
+    low, high = spread.interval()
+    where = f"under all attacks tried within {threat.norm} {number_text(threat.epsilon)}"
+    wilson = f"95 % Wilson interval over {spread.n} images {100 * low:.1f} to {100 * high:.1f}"
+    if not spread.mean:
+        return f"No arm keeps any image right {where} ({wilson})."
+    equal = [s.arm.label for s in others if math.isclose(s.robust[threat].mean, spread.mean)]
+    alike = f" (equal in the mean: {', '.join(equal)})" if equal else ""
+    seeds = len(spread.shares)
+    over = "one seed" if seeds == 1 else f"mean and standard deviation of {seeds} seeds"
     return (
-        f"{pair.one.arm.label} against {pair.reference.arm.label}: {100 * one:.1f} % and "
-        f"{100 * other:.1f} %{share}, with {100 * parameters:.3g} % of its trained parameters; in more than half of "
-        f"the seeds it alone keeps {pair.only_one} images, the other alone {pair.only_reference}: {verdict} "
-        f"(McNemar, exact, p = {pair.p_value:.2g}; {pair.corrected:.2g} after Holm over {tests} comparisons)."
+        f"{best.arm.label} keeps the most images right{alike} {where}: {spread_text(spread)} % ({over}"
+        f"{', no test' if others else ''}; {wilson}), {spread_text(best.measured['clean'])} % without one."
     )
-
-
-def _within(pair: Pairing, grid: GridSummary) -> str:
-    assert grid.headline is not None
-    found = ratio_interval(pair.one.held, pair.reference.held, pair.one.robust[grid.headline].n)
-    return "" if found is None else f"; 95 % interval {100 * found[0]:.0f} to {100 * found[1]:.0f}"
 
 
 def _trends(grid: GridSummary) -> list[str]:
@@ -157,7 +104,9 @@ def _trends(grid: GridSummary) -> list[str]:
         if grid.headline is None or not 3 <= len(set(sizes)) == len(sizes) <= _ENUMERATED:
             continue
         tau, p = kendall([summary.robust[grid.headline].mean for summary in arms])
-        if p >= _LEVEL:
+        if 2 / math.factorial(len(sizes)) >= _LEVEL:
+            trend = f"{len(sizes)} budgets are too few to show a trend with the number of trained parameters"
+        elif p >= _LEVEL:
             trend = "no trend with the number of trained parameters is shown"
         else:
             trend = f"robust accuracy {'rises' if tau > 0 else 'falls'} with the number of trained parameters"
@@ -177,6 +126,10 @@ def _collapses(grid: GridSummary) -> list[str]:
     ]
 
 
+def _doubts(grid: GridSummary) -> list[str]:
+    return [f"{summary.arm.label}, {doubt}." for summary in grid.arms for doubt in summary.doubts]
+
+
 def _cautions(study: StudyRecord) -> list[str]:
     sentences = []
     several = len(study.grids) > 1
@@ -186,6 +139,14 @@ def _cautions(study: StudyRecord) -> list[str]:
         f"{arm.label}, seed {run.seed}: {run.failed}" for arm in study.arms for run in arm.runs if run.failed
     ]:
         sentences.append(f"Caution: {len(failed)} runs have no result: {'; '.join(failed)}.")
+    if lost := [
+        f"{arm.label}, {', '.join(f'{key} {value}' for key, value in trial.settings.items())}: {trial.failed}"
+        for arm in study.arms
+        for trial in arm.trials
+        if trial.failed and not trial.diverged
+    ]:
+        said = f"{len(lost)} trials have no result, so that less was tried there: {'; '.join(lost)}"
+        sentences.append(f"Caution: {said}.")
     if open_ := [f"{stage.kind} of {stage.grid}: {stage.failed}" for stage in study.stages if stage.failed]:
         sentences.append(f"Caution: not answered: {'; '.join(open_)}.")
     if unchosen := [arm.label for arm in study.arms if arm.chosen is None]:

@@ -129,7 +129,10 @@ def _stage_sentences(study: StudyRecord) -> Sequence[str]:
     said: list[str] = []
     for stage in (stage for stage in study.stages if not stage.failed):
         if stage.kind == "transfer":
-            said += transfer_sentences(study.transfer(stage))
+            said += [
+                *transfer_sentences(study.transfer(stage)),
+                "Of every arm transfer was tried on its first seed alone.",
+            ]
         else:
             said += distance_sentences(study.distance(stage))
     return said

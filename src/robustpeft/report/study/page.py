@@ -20,7 +20,8 @@ __all__ = ["render_study_html"]
 
 LIMITS = (
     "Robust accuracies are upper bounds: the attacks that were run found nothing on these images, another may.",
-    "Seeds vary the tuning, not the images: differences smaller than the intervals over images may be chance.",
+    "Intervals over images and McNemar's tests take the tuned models as they are; how other seeds would turn out, two "
+    "or three seeds hardly tell.",
     "What was compared is what the grids hold, at the sizes and with the trials they name; more of either may differ.",
 )
 

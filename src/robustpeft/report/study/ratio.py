@@ -16,8 +16,9 @@ def ratio_interval(
 ) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of the ratio of two arms' mean accuracies on the same images.
 
-    A draw takes `n` of the images with replacement, the same for both arms, and of each arm as many of its seeds as it
-    has, with replacement. With few seeds this makes little of how seeds differ: three tell it as 2 / 3 of its variance.
+    A draw takes `n` of the images with replacement, the same for both arms, and of each arm one seed less than it has,
+    with replacement: as many as it has would tell the variance of a mean of k seeds as (k - 1) / k of what it is, half
+    of it for two. A single seed is drawn always: then the interval is over images alone.
 
     Args:
         one: Ids of the images that it keeps right, for each of its seeds.
@@ -26,13 +27,15 @@ def ratio_interval(
         level: Share of the draws within the interval.
 
     Returns:
-        Lower and upper end, the same for the same sets; None if the other arm keeps nothing in some draw.
+        Lower and upper end, the same for the same sets; None if the other arm keeps nothing in some draw, or the one
+        nothing in any: what keeps none of these images may keep some of others, which no draw of these can tell.
 
     Cost:
         4,000 draws of `n` images.
 
     Source:
-        Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+        Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13; Rao and Wu 1988, "Resampling
+        inference with complex survey data", JASA 83, for one draw less than there are.
     """
     ids = sorted(set().union(*one, *other))
     drawn = np.random.default_rng(0)
@@ -43,9 +46,9 @@ def ratio_interval(
     means = []
     for seeds in (one, other):
         held = np.array([[image in kept for image in ids] for kept in seeds], dtype=np.int64).reshape(len(seeds), -1)
-        which = drawn.integers(len(seeds), size=(_DRAWS, len(seeds)))
+        which = drawn.integers(len(seeds), size=(_DRAWS, max(1, len(seeds) - 1)))
         means.append(np.take_along_axis(times @ held.T, which, axis=1).mean(axis=1))
-    if not means[1].all():
+    if not means[1].all() or not means[0].any():
         return None
     low, high = np.quantile(means[0] / means[1], [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

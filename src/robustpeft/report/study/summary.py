@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from robustpeft.records import ArmRecord, AuditRecord, Rate, RunRecord, StudyRecord, mean_interval
+from robustpeft.report.headline import headline as headline_of
 from robustpeft.report.worst_case import MainThreat, main_threats, withstood
 
 __all__ = ["ArmSummary", "GridSummary", "Spread", "collapse", "summarise_grids"]
@@ -62,9 +63,10 @@ class ArmSummary:
         clean_kept: Ids of those that more than half of the seeds keep right without an attack.
         num_trained: Trained parameters, head included.
         num_parameters: Of the whole model.
-        collapsed: Why nothing is claimed on it: a run of it learned nothing. Else empty.
+        collapsed: Why nothing is claimed on it: a run of it diverged or learned nothing. Else empty.
         method: The technique's name and fields.
         objective: What tuning minimised, likewise.
+        doubts: By which seeds' audits the accuracy must not be published, or is an upper bound, and why.
     """
 
     arm: ArmRecord
@@ -77,6 +79,20 @@ class ArmSummary:
     collapsed: str = ""
     method: Mapping[str, Any] | None = None
     objective: Mapping[str, Any] | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs that were judged, in the order of `held` and of the shares."""
+        return tuple(run.seed for run in self.arm.whole)
+
+    def of_seeds(self, seeds: Sequence[int]) -> ArmSummary:
+        """Return what these seeds alone came to under attack."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        runs = tuple(run for run in self.arm.runs if run.seed in seeds)
+        robust = {t: replace(s, shares=tuple(s.shares[i] for i in places)) for t, s in self.robust.items()}
+        held = tuple(self.held[i] for i in places)
+        return replace(self, arm=replace(self.arm, runs=runs), robust=robust, held=held)
 
     @property
     def kept(self) -> frozenset[int]:
@@ -117,12 +133,12 @@ def summarise_grids(study: StudyRecord, grid: str) -> tuple[GridSummary, ...]:
     """Return the summaries of a grid, one for each set of images; none if no arm of it has been judged."""
     by_images: dict[tuple[str, str], list[_Judged]] = {}
     for arm in study.of(grid):
-        audits = [study.audit(run) for run in arm.whole]
-        by_images.setdefault((audits[0].data.name, audits[0].data.digest), []).append((arm, audits))
+        for images, judged in _by_images(study, arm).items():
+            by_images.setdefault(images, []).append(judged)
     names = [name for name, _ in by_images]
     return tuple(
-        _grid_summary(study, grid, judged, name if len(by_images) > 1 and names.count(name) == 1 else "")
-        for (name, _), judged in by_images.items()
+        _grid_summary(study, grid, judged, "" if len(names) == 1 else _told_apart(name, digest, names))
+        for (name, digest), judged in by_images.items()
     )
 
 
@@ -144,6 +160,21 @@ def collapse(audit: AuditRecord) -> str:
             "frequent class"
         )
     return ""
+
+
+def _by_images(study: StudyRecord, arm: ArmRecord) -> dict[tuple[str, str], _Judged]:
+    """Return the arm with those of its runs that were judged on the same images, most often all, and their audits."""
+    audits = [(run, study.audit(run)) for run in arm.whole]
+    found: dict[tuple[str, str], _Judged] = {}
+    for key in dict.fromkeys((audit.data.name, audit.data.digest) for _, audit in audits):
+        here = {run.identity: audit for run, audit in audits if (audit.data.name, audit.data.digest) == key}
+        runs = tuple(run for run in arm.runs if run.failed or run.identity in here)
+        found[key] = (replace(arm, runs=runs), list(here.values()))
+    return found
+
+
+def _told_apart(name: str, digest: str, names: Sequence[str]) -> str:
+    return name if names.count(name) == 1 else f"{name} {digest[:8]}"
 
 
 def _grid_summary(study: StudyRecord, grid: str, judged: Sequence[_Judged], data: str) -> GridSummary:
@@ -187,15 +218,29 @@ def _summarise(
         _majority([frozenset(r.id for r in audit.rows if r.predictions["clean"] == r.label) for audit in audits]),
         arm.whole[0].num_trained,
         arm.whole[0].num_parameters,
-        next((f"seed {run.seed}: {why}" for run, why in _collapses(arm.whole, audits)), ""),
+        next((f"seed {run.seed}: {why}" for run, why in _collapses(arm, audits)), ""),
         audits[0].subject.method,
         audits[0].subject.objective,
+        tuple(
+            f"seed {run.seed}: {doubt}"
+            for run, audit in zip(arm.whole, audits, strict=True)
+            for doubt in _doubts(audit)
+        ),
     )
 
 
-def _collapses(runs: Sequence[RunRecord], audits: Sequence[AuditRecord]) -> list[tuple[RunRecord, str]]:
-    found = ((run, collapse(audit)) for run, audit in zip(runs, audits, strict=True))
-    return [(run, why) for run, why in found if why]
+def _collapses(arm: ArmRecord, audits: Sequence[AuditRecord]) -> list[tuple[RunRecord, str]]:
+    """Return the runs that learned nothing; to leave out one that diverged would judge the arm by its luckier seeds."""
+    found = ((run, collapse(audit)) for run, audit in zip(arm.whole, audits, strict=True))
+    diverged = [(run, run.failed) for run in arm.runs if run.diverged]
+    return [*diverged, *((run, why) for run, why in found if why)]
+
+
+def _doubts(audit: AuditRecord) -> list[str]:
+    verdict = {"refused": "its accuracy must not be published", "upper_bound": "its robust accuracy is an upper bound"}
+    failed = ", ".join(check.title for check in audit.checks if check.verdict == "fail" and check.group != "statistics")
+    said = verdict.get(headline_of(audit).kind)
+    return [f"{said}; it does not hold: {failed or 'more than queries were tried'}"] if said else []
 
 
 def _majority(sets: Sequence[frozenset[int]]) -> frozenset[int]:

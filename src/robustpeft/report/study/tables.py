@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustpeft.records import RunRecord, StudyRecord
+from robustpeft.records import RunRecord, StudyRecord, TrialRecord
 from robustpeft.report.study.summary import ArmSummary, GridSummary, Spread
 from robustpeft.report.wording import byte_text, condition_name, number_text
 
@@ -172,14 +172,20 @@ def trial_table(study: StudyRecord) -> TextTable | None:
         for trial in arm.trials:
             counts = (
                 f"{trial.validation_clean}/{trial.validation_n}",
-                f"{trial.validation_robust}/{trial.validation_n}",
+                f"{trial.validation_robust}/{trial.validation_n}" if trial.attacked else "not attacked",
             )
             mark = "chosen" if arm.chosen is not None and dict(trial.settings) == dict(arm.chosen) else ""
             if mark and arm.edges:
                 mark = "chosen, at the edge"
-            rows.append((arm.grid, arm.label, _settings(trial.settings), *counts, trial.failed or mark))
+            rows.append(
+                (arm.grid, arm.label, _settings(trial.settings), *counts, trial.failed or _outcome(trial, mark))
+            )
     heads = ("grid", "arm", "tried", "validation clean", "validation robust", "")
     return TextTable("All trials of selection", heads, tuple(rows)) if rows else None
+
+
+def _outcome(trial: TrialRecord, mark: str) -> str:
+    return ", ".join(word for word in (mark, "collapsed" if trial.collapsed else "") if word)
 
 
 def table_text(table: TextTable) -> str:

@@ -124,6 +124,7 @@ def perform_cell(cell: Cell, directory: Path, device: str) -> CellResult:
         run.tuning["seconds"],
         round(time.perf_counter() - started, 3) if cell.audit is not None else 0.0,
         subject.adapter_bytes or 0,
+        collapsed=bool(run.tuning.get("collapsed")),
     )
     if cell.audit is None:
         _keep_metrics(directory / "run")

@@ -144,4 +144,5 @@ def _run_record(cell: Cell, store: Store) -> RunRecord:
         result.diverged,
         result.peak_bytes,
         result.peak_of,
+        bool(result.diverged),
     )

@@ -50,6 +50,7 @@ class CellResult:
         peak_bytes: Of memory, at the most; 0 if it was not measured.
         peak_of: Whose memory that is: ``process`` (all that is resident), ``cuda``, or nobody's.
         diverged: Why there is no model: the loss was not finite. Else empty.
+        collapsed: Whether nearly every validation image got the same answer, even with the best weights.
     """
 
     num_parameters: int
@@ -64,6 +65,7 @@ class CellResult:
     peak_bytes: int = 0
     peak_of: Where = ""
     diverged: str = ""
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
