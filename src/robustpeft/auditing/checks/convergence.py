@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from robustpeft.attacks import APGD, ATTACK_AXIS, FGSM, LOSSES, PGD, Attack
+from robustpeft.attacks import APGD, ATTACK_AXIS, FGSM, PGD, Attack
+from robustpeft.attacks.losses import find_loss
 from robustpeft.auditing.checks.case import Case, is_climber
 from robustpeft.auditing.checks.counting import judge_gain
 from robustpeft.auditing.checks.question import Question
@@ -140,8 +141,8 @@ def other_targets(case: Case) -> Check:
     classes = len(case.setting.classes)
     if case.climber is None or case.threat is None:
         return TARGETS.skips(_NO_CLIMBER)
-    searches = [search for attack in case.plan.searches for search in attack.stages(classes)]
-    if any(loss in LOSSES and LOSSES[loss].targeted for loss in (search.course(classes).loss for search in searches)):
+    courses = [search.course(classes) for attack in case.plan.searches for search in attack.stages(classes)]
+    if any(course.loss and find_loss(course.loss).targeted for course in courses):
         return TARGETS.skips("The plan goes towards single classes itself.")
     attack = APGD(steps=20, loss="targeted_margin", targets=case.effort.targets)
     gained = int(case.breaks(attack, case.survivors, case.threat).sum())
