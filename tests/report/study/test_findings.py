@@ -76,6 +76,31 @@ def test_failures_are_told(study, grids):
     assert sentences[-1] == "Caution: no trial came to a result for lost."
 
 
+def test_an_arm_whose_gradients_mislead_pgd_is_named(study, grids):
+    (grid,) = grids
+    key = next(m.key for m in grid.example.of("attack", "fgsm") if m.strength == 0.1)
+    pgd = next(m.key for m in grid.example.of("attack", "pgd") if m.strength == 0.1)
+
+    def said(label, share):  # as if the other attack were the stronger one, by so much
+        arms = tuple(
+            replace(s, measured=s.measured | {key: replace(s.measured[pgd], shares=(share * s.measured[pgd].mean,))})
+            if s.arm.label == label
+            else s
+            for s in grid.arms
+        )
+        return [sentence for sentence in findings(study, [replace(grid, arms=arms)]) if "astray" in sentence]
+
+    assert said("full", 0.8) == []
+    assert said("full", 0.5) == [
+        "Caution: full: PGD leaves 77.5 % right, FGSM 38.8 %: its gradients lead a simple search astray, and PGD alone "
+        "would have been a wrong judge."
+    ]
+    slight = {pgd: replace(grid.arms[0].measured[pgd], shares=(0.04,))}
+    few = replace(grid.arms[0], measured=grid.arms[0].measured | slight | {key: replace(slight[pgd], shares=(0.0,))})
+    assert not any("astray" in s for s in findings(study, [replace(grid, arms=(few, *grid.arms[1:]))]))
+    assert said("LoRA 1", 0.0)[0].startswith("Caution: LoRA 1: PGD leaves 22.5 % right, FGSM 0.0 %")
+
+
 def test_the_front_is_not_beaten_with_as_few_parameters(grids):
     grid = grids[0]
     assert [s.arm.label for s in front(grid)] == ["LoRA 1", "LoRA 2", "LoRA 4", "full"]

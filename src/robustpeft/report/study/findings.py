@@ -10,12 +10,14 @@ from robustpeft.records import StudyRecord
 from robustpeft.report.study.comparison import not_made, pairing_sentence, pairings
 from robustpeft.report.study.summary import ArmSummary, GridSummary
 from robustpeft.report.study.tables import spread_text
-from robustpeft.report.wording import number_text
+from robustpeft.report.wording import condition_name, number_text
 from robustpeft.report.worst_case import MainThreat
 
 __all__ = ["findings", "front", "kendall"]
 
 _LEVEL = 0.05
+_ASTRAY = 0.25  # of what PGD leaves right; AutoAttack usually breaks about a tenth of it
+_POINTS = 0.05
 _ENUMERATED = 8  # budgets up to which all orders are gone through
 
 
@@ -60,6 +62,7 @@ def findings(study: StudyRecord, grids: Sequence[GridSummary]) -> tuple[str, ...
     sentences += [within[grid.name] + sentence for grid in grids for sentence in _trends(grid)]
     sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _collapses(grid)]
     sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _doubts(grid)]
+    sentences += [f"Caution: {within[grid.name]}{sentence}" for grid in grids for sentence in _led_astray(grid)]
     if grids and (missed := not_made(study, grids)):
         sentences.append(f"Caution: planned, but not made for want of sound runs: {'; '.join(missed)}.")
     return (*sentences, *_cautions(study))
@@ -128,6 +131,26 @@ def _collapses(grid: GridSummary) -> list[str]:
 
 def _doubts(grid: GridSummary) -> list[str]:
     return [f"{summary.arm.label}, {doubt}." for summary in grid.arms for doubt in summary.doubts]
+
+
+def _led_astray(grid: GridSummary) -> list[str]:
+    """Return the arms of which a stronger attack breaks a quarter of what PGD leaves right, and 5 points, or more."""
+    if grid.headline is None:
+        return []
+    radius = grid.headline.epsilon
+    there = [m for m in grid.example.of("attack") if m.threat and float(m.threat["epsilon"]) == radius]
+    sentences = []
+    for summary in grid.sound:
+        left = [(summary.measured[m.key].mean, m.name) for m in there if m.key in summary.measured]
+        usual = min((mean for mean, name in left if name == "pgd"), default=0.0)
+        least, strongest = min(left, default=(0.0, ""))
+        if usual - least >= max(_ASTRAY * usual, _POINTS):
+            sentences.append(
+                f"{summary.arm.label}: PGD leaves {100 * usual:.1f} % right, {condition_name(strongest)} "
+                f"{100 * least:.1f} %: its gradients lead a simple search astray, and PGD alone would have been a "
+                "wrong judge."
+            )
+    return sentences
 
 
 def _cautions(study: StudyRecord) -> list[str]:
