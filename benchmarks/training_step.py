@@ -77,10 +77,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """A step that can be repeated, and the model whose own tensors do not count as saved."""
+    """A step that can be repeated, the model whose own tensors do not count as saved, and who steps if it is ours."""
 
     run: Callable[[], object]
     model: nn.Module
+    stepper: Stepper | None = None
 
 
 def main() -> None:
@@ -105,14 +106,7 @@ def steps(setting: Setting, repeat: int, only: tuple[str, ...]) -> None:
     limit = limit_of(setting)
     rows = {name: row for name, row in all_rows(setting).items() if name.startswith(only)}
     peaks = {name: peak_bytes(row) for name, row in {LIMIT: limit, **rows}.items()}  # this also warms them up
-    times: dict[str, list[float]] = {name: [] for name in peaks}
-    ratios: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(repeat):
-        times[LIMIT].append(seconds(limit))
-        for name, row in rows.items():
-            times[name].append(seconds(row))
-            times[LIMIT].append(seconds(limit))
-            ratios[name].append(times[name][-1] / statistics.mean(times[LIMIT][-2:]))
+    times, ratios = in_turn(LIMIT, {LIMIT: limit, **rows}, repeat)
     print(f"## {setting.image_size} px, patches of {setting.patch_size}, batch {setting.batch}, {repeat} rounds\n")
     peers = [peer for peer in (PEFT, ART) if peer in rows]
     line(
@@ -141,6 +135,19 @@ def steps(setting: Setting, repeat: int, only: tuple[str, ...]) -> None:
     if PEFT in rows:
         print(f"(b) / (a), the most that can be gained over (b): {statistics.median(ratios[PEFT]):.2f}")
     print(flush=True)
+
+
+def in_turn(reference: str, rows: dict[str, Row], repeat: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return the seconds of every row, and their ratios to the mean of the reference on both sides of them."""
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    ratios: dict[str, list[float]] = {name: [] for name in rows if name != reference}
+    for _ in range(repeat):
+        times[reference].append(seconds(rows[reference]))
+        for name, found in ratios.items():
+            times[name].append(seconds(rows[name]))
+            times[reference].append(seconds(rows[reference]))
+            found.append(times[name][-1] / statistics.mean(times[reference][-2:]))
+    return times, ratios
 
 
 def gain(slow: list[float], fast: list[float]) -> float:
@@ -189,7 +196,7 @@ def ours(setting: Setting, method: PETMethod, objective: Objective) -> Row:
     stepper = Stepper(task, plan.phases()[-1], AtOnce(), Processes())
     handle.train(True)
     (batch,) = split.batches(setting.batch)
-    return Row(lambda: stepper.step(batch, Step(1, 1, 2)), handle.model)
+    return Row(lambda: stepper.step(batch, Step(1, 1, 2)), handle.model, stepper)
 
 
 def peft_lora(setting: Setting) -> nn.Module:

@@ -10,6 +10,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import json
 import re
 import sys
 import tomllib
@@ -197,6 +198,29 @@ def _share(rate: Rate) -> str:
     return f"**{100 * rate.fraction:.1f} %** ({100 * low:.1f} to {100 * high:.1f})"
 
 
+def savings() -> str:
+    """Return what `benchmarks/savings.py` kept: time, memory and files of every technique beside full tuning."""
+    found = json.loads((RESULTS / "savings.json").read_text(encoding="utf-8"))
+    machine = f"{found['machine']}, float32, torch {found['torch']}"
+    blocks = [
+        f"`{found['command']}` at commit {found['commit']}, {found['date']}: {machine}; {found['attack']}, "
+        f"{found['rounds']} rounds in turn with full tuning, medians with quartiles."
+    ]
+    head = ("technique", "trained parameters", "seconds a step", "of full tuning's")
+    head += ("kept for backward, MiB", "gradients and optimiser, MiB", "file, MiB")
+    for setting in found["settings"]:
+        rows = []
+        for name, row in setting["techniques"].items():
+            low, middle, high = row["of_full"]
+            spread = f"{middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if low < high else "")
+            sizes = (row[f"{part}_bytes"] / 2**20 for part in ("saved", "gradient_and_optimizer", "disk"))
+            share = f"{row['trained']:,} ({100 * row['trained'] / row['parameters']:.1f} %)"
+            rows.append((name, share, f"{row['seconds']:.2f}", spread, *(f"{size:.1f}" for size in sizes)))
+        title = f"ViT-Ti at {setting['px']} px, patches of {setting['patch']}, {setting['batch']} images a step."
+        blocks += [title, markdown_table(head, rows)]
+    return "\n\n".join(blocks)
+
+
 def api() -> str:
     """Return a heading for each room of the stub of public names, and under it what mkdocstrings shows of each."""
     stub = ast.parse((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
@@ -208,12 +232,13 @@ def api() -> str:
 
 
 def study_results(place: Path) -> str:
-    """Return what a kept study found: its sentences, its tables and figures, and how it was done."""
+    """Return what a kept study found: figures and tables, what they say, and how it was done."""
     study, report = read_study_record(place), f"{place.relative_to(ROOT).as_posix()}/report"
-    blocks = [f"**{study.question}**"]
-    for section in outline(study):
-        if section.title != "Selection":
-            blocks += [_result(item, report) for item in section.items if not (isinstance(item, Shown) and item.detail)]
+    findings, protocol, *sections = outline(study)
+    items = [item for each in sections for item in each.items if not (isinstance(item, Shown) and item.detail)]
+    items.sort(key=lambda item: isinstance(item, Shown) and isinstance(item.content, TextTable))  # figures come first
+    items += [*findings.items, *protocol.items]
+    blocks = [f"**{study.question}**", *(_result(item, report) for item in items)]
     blocks.append(f"Costs, all trials of selection and the numbers behind the figures: [report]({report}/report.md).")
     return "\n\n".join(blocks)
 
@@ -233,6 +258,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "statuses": statuses,
     "demo": demo,
+    "savings": savings,
     "techniques": techniques,
     "api": api,
     **{topic: partial(choices, topic) for topic in TOPICS},

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from robustpeft.study.private_paths import without_paths
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 _NOT_KEPT = (".html", ".pdf", ".tex", ".bib")  # of a report: `robustpeft study report` writes them again
+_LINK = re.compile(r"\[PDF\]\([^)]*\), ")  # to one of these, in the report
 
 
 def main() -> None:
@@ -53,9 +55,11 @@ def keep_study(directory: Path, results: Path) -> Path:
         _copy_stage(study.place(stage.identity), place / "store" / stage.identity)
     kept = dataclasses.replace(study, directory=place, store="store", command=without_paths(study.command))
     write_study_record(kept)
-    for file in write_study_report(kept).parent.iterdir():
+    report = write_study_report(kept)
+    for file in report.parent.iterdir():
         if file.suffix in _NOT_KEPT:
             file.unlink()
+    report.write_text(_LINK.sub("", report.read_text(encoding="utf-8")), encoding="utf-8")
     return place
 
 

@@ -1,6 +1,7 @@
 """What `scripts/keep_results.py` keeps of a study is enough to find the same in it, and names no machine's paths."""
 
 import importlib.util
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def test_what_is_kept_says_the_same(study, kept):
     assert findings(again, summarise_grids(again, "main")) == findings(study, summarise_grids(study, "main"))
     assert again.command == "robustpeft study mine --set data.train=train.parquet"
     assert {file.suffix for file in (kept / "report").iterdir()} == {".md", ".svg", ".csv"}
+    linked = re.findall(r"\]\(([^)]+)\)", (kept / "report" / "report.md").read_text())
+    assert len(linked) >= 6
+    assert all((kept / "report" / link).is_file() for link in linked)
     texts = [file.read_text() for file in kept.rglob("*") if file.is_file()]
     assert not any("/home/someone" in text for text in texts)
 

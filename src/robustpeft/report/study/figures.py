@@ -111,8 +111,9 @@ def bar_figure(grid: GridSummary, reference: str) -> Drawing | None:
         capsize=2,
     )
     for place, summary in zip(places, grid.arms, strict=True):
-        mean, right = (100 * spread.mean for spread in (summary.robust[threat], summary.measured["clean"]))
-        axes.text(max(mean + 100 * _width(summary.robust[threat]), right) + 1.2, place, f"{mean:.1f}", va="center")
+        spread = summary.robust[threat]
+        end = 100 * (spread.mean + _width(spread))
+        axes.text(end + 1.2, place, f"{100 * spread.mean:.1f}", color=INK, va="center", fontsize=8.5)
     axes.axvline(100 * base.robust[threat].mean, color=INK, linewidth=0.8, linestyle="dotted")
     axes.set_yticks(list(places), [marked(s) for s in grid.arms], parse_math=False)
     axes.set_ylim(count - 0.4, -0.6)
