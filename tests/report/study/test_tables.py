@@ -121,3 +121,13 @@ def test_memory_is_the_largest_of_all_seeds(grid, where, said):
     )
     measured = dataclasses.replace(summary, arm=dataclasses.replace(summary.arm, runs=runs))
     assert cost_table(dataclasses.replace(grid, arms=(measured,))).rows[0][-1] == said
+
+
+def test_seeds_that_are_all_alike_have_no_interval(grid):
+    threat = grid.headline
+    alike = replace(
+        grid.arms[0], robust=grid.arms[0].robust | {threat: replace(grid.arms[0].robust[threat], shares=(0.0, 0.0))}
+    )
+    rows = main_table(replace(grid, arms=(alike, *grid.arms[1:]))).rows
+    assert rows[0][-1] == "-"
+    assert rows[1][-1] != "-"

@@ -123,6 +123,10 @@ def test_a_technique_of_ones_own_is_named_by_module_and_class(tmp_path, monkeypa
         ({"comparisons": (Contrast("lora", ("fill",)),)}, "no arm 'fill'"),
         ({"comparisons": (Contrast("lora", grid="other"),)}, "grid 'other' has no arm 'lora'"),
         ({"grids": {"more": {"axis": {}}}}, "grids.more.axis"),
+        (
+            {"headline": 0.3, "audit": AuditPlan(epsilons=(0.1, 0.2))},
+            "0.3 is no epsilon of the audit of 'lora'; it has 0.1",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changes, said):

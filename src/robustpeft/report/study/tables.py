@@ -64,7 +64,8 @@ def main_table(grid: GridSummary) -> TextTable:
         ]
         if grid.headline is not None:
             spread = summary.robust[grid.headline]
-            cells += [_interval(spread.interval()), _interval(spread.over_seeds()) if len(spread.shares) > 1 else "-"]
+            differ = len(set(spread.shares)) > 1  # of seeds that are all alike no interval can be had
+            cells += [_interval(spread.interval()), _interval(spread.over_seeds()) if differ else "-"]
         rows.append(tuple(cells))
     seeds = sorted({len(summary.arm.whole) for summary in grid.arms})
     over = " or ".join(str(count) for count in seeds)

@@ -103,8 +103,8 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
     """Return all arms of all grids, in the order of the file.
 
     Raises:
-        UserError: For a key that no recipe has, a wrong value, arms with the same label, or a grid whose arms have
-            different numbers of trials.
+        UserError: For a key that no recipe has, a wrong value, arms with the same label, a headline that is not
+            measured, or a grid whose arms have different numbers of trials.
     """
     base = study.base_recipe()
     arms = [arm for name, grid in study.all_grids().items() for arm in _arms(study, base, name, grid)]
@@ -112,6 +112,11 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
     for grid, label in labels:
         if labels.count((grid, label)) > 1:
             raise UserError(f"grid {grid!r} has two arms called {label!r}; give their points labels")
+    if study.headline is not None and (wrong := [a for a in arms if study.headline not in a.audit.epsilons]):
+        asked = ", ".join(f"{epsilon:g}" for epsilon in wrong[0].audit.epsilons)
+        raise UserError(
+            f"headline: {study.headline:g} is no epsilon of the audit of {wrong[0].label!r}; it has {asked}"
+        )
     for contrast in study.comparisons:
         for label in (contrast.reference, *contrast.against):
             if not any(arm.grid == contrast.grid and _is_called(arm, label) for arm in arms):
