@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,11 @@ def test_a_decision_has_its_five_parts_on_half_a_page(path):
     parts = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     assert parts == ["Context", "Decision", "Rejected", "Consequences", "Evidence"]
     assert len(text.split()) <= 400
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "choose" / "index.html").is_file()
