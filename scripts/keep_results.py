@@ -19,7 +19,7 @@ from pathlib import Path
 from robustpeft.errors import UserError
 from robustpeft.records import read_record, read_study_record, write_record, write_study_record
 from robustpeft.records.distance_record import DISTANCE_FILE
-from robustpeft.records.transfer_record import TRANSFER_FILE
+from robustpeft.records.transfer_record import ROWS_FILE, TRANSFER_FILE
 from robustpeft.report.study import write_study_report
 from robustpeft.study.private_paths import without_paths
 
@@ -65,6 +65,8 @@ def keep_study(directory: Path, results: Path) -> Path:
 
 def _copy_stage(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
+    if (source / ROWS_FILE).is_file():  # ids, labels and predictions
+        shutil.copyfile(source / ROWS_FILE, target / ROWS_FILE)
     for name in (TRANSFER_FILE, DISTANCE_FILE):
         if (source / name).is_file():
             text = json.dumps(without_paths(json.loads((source / name).read_text(encoding="utf-8"))), indent=2)

@@ -9,6 +9,7 @@ import pytest
 
 from robustpeft.errors import UserError
 from robustpeft.records import read_study_record, write_study_record
+from robustpeft.records.transfer_record import read_transfer, write_transfer
 from robustpeft.report.study.findings import findings
 from robustpeft.report.study.summary import summarise_grids
 
@@ -45,6 +46,14 @@ def test_keeping_it_again_leaves_nothing_of_before(study, kept, tmp_path):
     (kept / "store" / "old").mkdir()
     script("keep_results").keep_study(study.directory, tmp_path / "kept")
     assert not (kept / "store" / "old").exists()
+
+
+def test_a_stage_is_kept_with_its_rows(kept, tmp_path, transfer_record):
+    write_transfer(transfer_record, tmp_path / "stage")
+    (tmp_path / "stage" / "claim-0").write_text("")
+    script("keep_results")._copy_stage(tmp_path / "stage", kept / "store" / "stage")
+    assert read_transfer(kept / "store" / "stage") == read_transfer(tmp_path / "stage")
+    assert not (kept / "store" / "stage" / "claim-0").exists()
 
 
 def test_only_what_bears_its_name_is_replaced(study, kept, tmp_path, monkeypatch):
