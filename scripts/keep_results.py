@@ -24,7 +24,7 @@ from robustpeft.report.study import write_study_report
 from robustpeft.study.private_paths import without_paths
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-_NOT_KEPT = (".html", ".pdf", ".tex", ".bib")  # of a report: `robustpeft study report` writes them again
+_NOT_KEPT = (".html", ".pdf", ".tex", ".bib")  # of a report: `robustpeft report DIR` writes them again
 _LINK = re.compile(r"\[PDF\]\([^)]*\), ")  # to one of these, in the report
 
 

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from robustpeft.records import AuditRecord, DataInfo, Measurement, Rate, Subject, write_record
+from robustpeft.records import (
+    AuditRecord,
+    DataInfo,
+    Measurement,
+    Rate,
+    StudyRecord,
+    Subject,
+    write_record,
+    write_study_record,
+)
 
 
 @pytest.fixture
@@ -43,3 +52,18 @@ def test_for_robustbench_it_is_json_and_says_what_is_left_out(records: Path, typ
     assert ended.status == 0
     assert ended.out == "robustbench: there/robustbench/digits/Linf/FullLoRA-adversarial.json\n"
     assert "left out: RobustBench has no data set 'digits'" in ended.err
+
+
+def test_a_study_has_a_report_of_its_own(records: Path, type_in: Callable[..., Any]) -> None:
+    place = records.parent / "mine"
+    write_study_record(StudyRecord("mine", "Which?", "smoke", "../store", (), (), (), None, place))
+    assert type_in("report", "mine").out == "report: mine/report/report.md\n"
+    assert "Which?" in (place / "report" / "report.html").read_text()
+    assert type_in("report", "mine", "--output", "there").out == "report: there/report.md\n"
+    for words, said in (
+        (("mine", "audit/lora"), "has a report of its own; got 2 paths"),
+        (("mine", "--format", "robustbench"), "its report is html"),
+    ):
+        ended = type_in("report", *words)
+        assert ended.status != 0
+        assert said in " ".join(ended.err.split())
