@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1
-BENCHMARKS := benchmarks/adapters.py benchmarks/attacks.py benchmarks/autoattack_fidelity.py benchmarks/training_step.py benchmarks/training_bytes.py benchmarks/tester.py benchmarks/studies.py
+BENCHMARKS := benchmarks/adapters.py benchmarks/attacks.py benchmarks/autoattack_fidelity.py benchmarks/training_step.py benchmarks/training_bytes.py benchmarks/savings.py benchmarks/tester.py benchmarks/studies.py
 SOURCES := src tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
